@@ -1,0 +1,1 @@
+"""First-party backends: reference (numpy), cpu (numba), null."""

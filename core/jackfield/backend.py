@@ -1,0 +1,202 @@
+"""The backend contract: open a program over a checkpoint's weights, then step it.
+
+Dimension letters: T token rows in a step, B sequences in it, R rows whose logits are wanted, P pages,
+N tokens a page, V vocabulary.
+
+Who owns what: the backend owns weights and all per-sequence memory (pages of keys and values, state slots).
+The engine decides which page and which slot belongs to whom, and never looks inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from jackfield.program import Program
+
+__all__ = [
+    "Backend",
+    "Executable",
+    "KvType",
+    "Limits",
+    "MemoryEstimate",
+    "OpenProgress",
+    "Step",
+    "TensorData",
+    "WeightSource",
+]
+
+F32 = npt.NDArray[np.float32]
+I32 = npt.NDArray[np.int32]
+KvType = str
+"""How keys and values are stored: ``f16`` (default), ``f32`` or ``q8_0``."""
+
+OpenProgress = Callable[[str, int, int], None]
+"""Called while opening with (what is done now, done, of how many)."""
+
+
+class TensorData(Protocol):
+    """A tensor of the checkpoint."""
+
+    @property
+    def name(self) -> str:
+        """The name in the file."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Extents in numpy order, slowest first."""
+        ...
+
+    @property
+    def type_name(self) -> str:
+        """Block format, spelt as in GGUF: ``F32``, ``Q4_K``, …"""
+        ...
+
+    @property
+    def data(self) -> npt.NDArray[np.uint8]:
+        """The raw bytes, one dimension, read-only, mapped from the file."""
+        ...
+
+    def to_float32(self) -> F32:
+        """Dequantise to an array of ``shape``; allocates."""
+        ...
+
+
+WeightSource = Mapping[str, TensorData]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the engine promises never to exceed.
+
+    Attributes:
+        num_pages: P, pages of keys and values for all sequences together.
+        page_size: N, tokens a page; a multiple of 16.
+        max_rows: Most token rows T in a step.
+        max_outputs: Most output rows R in a step.
+        max_sequences: Most sequences B in a step.
+        max_context: Most tokens of one sequence.
+        num_state_slots: Slots for convolution and recurrent state, checkpoints included.
+        num_threads: Threads the backend may use.
+        kv_type: How keys and values are stored.
+    """
+
+    num_pages: int
+    page_size: int = 32
+    max_rows: int = 512
+    max_outputs: int = 64
+    max_sequences: int = 64
+    max_context: int = 4096
+    num_state_slots: int = 0
+    num_threads: int = 1
+    kv_type: KvType = "f16"
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes a program will take; ``mapped`` stays in the page cache and can be dropped by the system."""
+
+    mapped_bytes: int
+    weights_bytes: int
+    kv_bytes: int
+    state_bytes: int
+    scratch_bytes: int
+
+    @property
+    def resident_bytes(self) -> int:
+        """What must fit in memory beside the mapped file."""
+        return self.weights_bytes + self.kv_bytes + self.state_bytes + self.scratch_bytes
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: T token rows of B sequences, the rows of a sequence side by side and in order.
+
+    Attributes:
+        tokens: ``[T]`` token ids, checked against the vocabulary by the engine.
+        positions: ``[T]`` position of each row in its sequence, from 0; also its place in the cache.
+        row_starts: ``[B + 1]`` rows of sequence b are ``row_starts[b]`` to ``row_starts[b + 1]``.
+        page_table: ``[B, pages]`` the page that holds positions ``i * N`` to ``(i + 1) * N`` of sequence b.
+            Entries past the sequence's last page are 0 and are not read.
+        state_slots: ``[B]`` slot of each sequence's convolution and recurrent state; slot contents for a new
+            sequence were cleared with ``clear_state``. All 0 when the program has no such state.
+        output_rows: ``[R]`` rows whose logits are wanted, ascending.
+    """
+
+    tokens: I32
+    positions: I32
+    row_starts: I32
+    page_table: I32
+    state_slots: I32
+    output_rows: I32
+
+
+class Executable(Protocol):
+    """A program opened by a backend. One thread calls it; nothing here is re-entrant."""
+
+    def step(self, step: Step) -> F32:
+        """Run the program and return the logits ``[R, V]``.
+
+        Mutates the pages and state slots the step names. The returned array is the backend's own memory and is
+        valid until the next call.
+        """
+        ...
+
+    def hidden(self) -> F32:
+        """Return the hidden rows ``[R, D]`` of the last step, for pooling; valid until the next call."""
+        ...
+
+    def copy_page(self, source: int, target: int) -> None:
+        """Copy one page of every cache."""
+        ...
+
+    def clear_state(self, slot: int) -> None:
+        """Zero a slot's convolution and recurrent state."""
+        ...
+
+    def copy_state(self, source: int, target: int) -> None:
+        """Copy a slot's convolution and recurrent state."""
+        ...
+
+    def describe(self) -> Mapping[str, str]:
+        """Return facts for ``doctor`` and logs: instruction set, threads, kernel path, …"""
+        ...
+
+    def close(self) -> None:
+        """Stop threads and release memory; the executable must not be used afterwards."""
+        ...
+
+
+class Backend(Protocol):
+    """A way to compute programs."""
+
+    def unavailable(self) -> str | None:
+        """Return why this machine cannot use it, one sentence; ``None`` when it can."""
+        ...
+
+    def cannot_run(self, program: Program, weights: WeightSource) -> str | None:
+        """Return what of the program it lacks (an op, a block format), one sentence; ``None`` when nothing."""
+        ...
+
+    def estimate(self, program: Program, weights: WeightSource, limits: Limits) -> MemoryEstimate:
+        """Return the memory ``open`` would take, without taking it."""
+        ...
+
+    def open(
+        self,
+        program: Program,
+        weights: WeightSource,
+        limits: Limits,
+        progress: OpenProgress | None = None,
+    ) -> Executable:
+        """Prepare the program: compile kernels, allocate pages and scratch.
+
+        Raises:
+            BackendError: It cannot run the program, or memory is short; the message has the figures.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""The command line: serve, chat, run, inspect, logits, plugins, doctor."""

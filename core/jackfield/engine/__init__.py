@@ -1,0 +1,1 @@
+"""Scheduler, KV pages, prefix tree, state checkpoints, sampling, sessions."""

@@ -1,0 +1,106 @@
+"""What the engine takes and gives: token ids. Text is the business of ``jackfield.service``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from jackfield.errors import JackfieldError
+from jackfield.service.events import FinishReason
+from jackfield.service.requests import Sampling
+
+__all__ = ["SampledToken", "SequenceRequest", "SequenceSink", "SequenceStats", "TokenMask"]
+
+
+@dataclass(frozen=True)
+class SampledToken:
+    """One picked token; ``top`` holds ``(id, logprob)`` of the best alternatives when asked for."""
+
+    id: int
+    logprob: float | None = None
+    top: Sequence[tuple[int, float]] = ()
+
+
+@dataclass
+class SequenceStats:
+    """Counts and moments of one sequence (``time.monotonic_ns``); filled in by the engine."""
+
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    num_completion_tokens: int = 0
+    num_accepted_draft_tokens: int = 0
+    num_rejected_draft_tokens: int = 0
+    submitted_ns: int = 0
+    admitted_ns: int = 0
+    first_token_ns: int = 0
+    finished_ns: int = 0
+
+
+class TokenMask(Protocol):
+    """A grammar at work on one sequence."""
+
+    def bitmask(self) -> npt.NDArray[np.uint32] | None:
+        """Return ``[ceil(V / 32)]`` bits of the tokens allowed next; ``None`` when all are."""
+        ...
+
+    def accept(self, token_id: int) -> None:
+        """Advance by the token that was picked."""
+        ...
+
+
+class SequenceSink(Protocol):
+    """Where a sequence's results go. Called from the engine's thread: return quickly, never raise."""
+
+    def waiting(self, position: int, pending: int) -> None:
+        """The sequence is queued at ``position`` (from 1) of ``pending``; called on every change."""
+        ...
+
+    def admitted(self, stats: SequenceStats, cache_note: str) -> None:
+        """The sequence has its pages and joins the batch."""
+        ...
+
+    def token(self, token: SampledToken) -> FinishReason | None:
+        """Take a token (end-of-generation tokens are not passed); return a reason to finish here."""
+        ...
+
+    def finished(self, reason: FinishReason, stats: SequenceStats, eog_token: int | None) -> None:
+        """The sequence is over; ``eog_token`` is the one that ended it, if one did."""
+        ...
+
+    def failed(self, error: JackfieldError) -> None:
+        """The sequence ends with an error."""
+        ...
+
+
+@dataclass(frozen=True)
+class SequenceRequest:
+    """One sequence to run.
+
+    Attributes:
+        prompt: Token ids, each checked to be in the vocabulary; at least one.
+        max_tokens: Most tokens to pick, already clamped to the context.
+        eog: Ids that end the sequence.
+        suppressed: Ids never picked.
+        cache_salt: Pages are shared only between equal salts.
+        use_cache: Look for a cached prefix; ``False`` computes all and reports 0.
+        mask: Grammar, or ``None``.
+        priority_key: Fairness is between these.
+        session_id: Keeps its prefix from eviction longer than anonymous ones.
+    """
+
+    id: str
+    prompt: Sequence[int]
+    sampling: Sampling
+    max_tokens: int
+    eog: frozenset[int]
+    sink: SequenceSink
+    suppressed: frozenset[int] = frozenset()
+    cache_salt: str = ""
+    use_cache: bool = True
+    mask: TokenMask | None = None
+    priority_key: str = ""
+    session_id: str | None = None

@@ -1,0 +1,1 @@
+"""Bounds-first GGUF reader and the table of block formats."""

@@ -1,0 +1,38 @@
+"""What an architecture says and a backend runs: ops over buffers, weights and per-sequence state."""
+
+from jackfield.program.builder import Builder, TensorInfo
+from jackfield.program.ops import Activation, GluKind, Op, RouterScore
+from jackfield.program.parts import (
+    Buffer,
+    ConvState,
+    Element,
+    KvCache,
+    RecurrentState,
+    Rows,
+    State,
+    Weight,
+)
+from jackfield.program.program import Program
+from jackfield.program.rope import RopeLayout, RopeTable, Yarn, make_rope_table
+
+__all__ = [
+    "Activation",
+    "Buffer",
+    "Builder",
+    "ConvState",
+    "Element",
+    "GluKind",
+    "KvCache",
+    "Op",
+    "Program",
+    "RecurrentState",
+    "RopeLayout",
+    "RopeTable",
+    "RouterScore",
+    "Rows",
+    "State",
+    "TensorInfo",
+    "Weight",
+    "Yarn",
+    "make_rope_table",
+]

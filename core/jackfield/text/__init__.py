@@ -1,0 +1,1 @@
+"""Tokenizer contract, sandboxed chat templates, streaming detokeniser, output-stream parsing."""

@@ -1,0 +1,1 @@
+"""First-party plugins: architectures, tokenizers, chat formats, samplers, observers."""

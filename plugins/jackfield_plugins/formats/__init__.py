@@ -1,0 +1,1 @@
+"""How families write thinking and tool calls, one file each."""

@@ -1,0 +1,1 @@
+"""Observers of a serving process, one file each."""

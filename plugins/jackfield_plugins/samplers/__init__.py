@@ -1,0 +1,1 @@
+"""Sampling stages beyond the core ones, one file each."""

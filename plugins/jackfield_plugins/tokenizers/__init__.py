@@ -1,0 +1,1 @@
+"""Tokenizer algorithms, one file each, named as `tokenizer.ggml.model` spells it."""

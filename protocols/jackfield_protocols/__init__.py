@@ -1,0 +1,1 @@
+"""First-party HTTP dialects, one each."""
