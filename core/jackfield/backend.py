@@ -54,7 +54,7 @@ class TensorData(Protocol):
 
     @property
     def type_name(self) -> str:
-        """Block format, spelt as in GGUF: ``F32``, ``Q4_K``, …"""
+        """Block format, spelt as in GGUF: ``F32``, ``Q4_K`` and so on."""
         ...
 
     @property
@@ -142,8 +142,8 @@ class Executable(Protocol):
     def step(self, step: Step) -> F32:
         """Run the program and return the logits ``[R, V]``.
 
-        Mutates the pages and state slots the step names. The returned array is the backend's own memory and is
-        valid until the next call.
+        Mutates the pages and state slots the step names. The returned array is the backend's own memory
+        and is valid until the next call.
         """
         ...
 
@@ -164,7 +164,7 @@ class Executable(Protocol):
         ...
 
     def describe(self) -> Mapping[str, str]:
-        """Return facts for ``doctor`` and logs: instruction set, threads, kernel path, …"""
+        """Return facts for ``doctor`` and logs, such as the instruction set and the threads."""
         ...
 
     def close(self) -> None:
@@ -180,7 +180,7 @@ class Backend(Protocol):
         ...
 
     def cannot_run(self, program: Program, weights: WeightSource) -> str | None:
-        """Return what of the program it lacks (an op, a block format), one sentence; ``None`` when nothing."""
+        """Return what it lacks to run it (an op, a block format), one sentence; ``None`` for nothing."""
         ...
 
     def estimate(self, program: Program, weights: WeightSource, limits: Limits) -> MemoryEstimate:

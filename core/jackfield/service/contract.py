@@ -52,8 +52,8 @@ class Service(Protocol):
     def generate(self, request: GenerationRequest) -> AsyncIterator[Event]:
         """Return the request's events; the stream always ends with ``Finished`` or ``Failed``.
 
-        Nothing is raised from here: a refusal is the ``Failed`` event. Closing the iterator early (``aclose``, or
-        cancelling the task) cancels the generation within one step.
+        Nothing is raised from here: a refusal is the ``Failed`` event. Closing the iterator early
+        (``aclose``, or cancelling the task) cancels the generation within one step.
         """
         ...
 
@@ -89,7 +89,8 @@ class Service(Protocol):
     def resolve_model(self, name: str) -> ModelInfo:
         """Return the hosted model of that name (with or without ``.gguf``, ``:latest``, any case).
 
-        Raises ``RequestError`` for a blank name, ``NotFound`` for another model, ``Unavailable`` when none is loaded.
+        Raises ``RequestError`` for a blank name, ``NotFound`` for another model, ``Unavailable`` when
+        none is loaded.
         """
         ...
 

@@ -1,8 +1,8 @@
 """What the service answers: one stream of typed events, whatever the dialect.
 
 A stream is: any number of ``QueuePlace``, then ``Admitted``, then deltas, then for each choice one
-``Finished``; or at any point one ``Failed``, which ends it. ``Admitted`` comes before the first token and after
-everything that can be refused: a protocol waits for the first event that is not a ``QueuePlace`` before it
+``Finished``; or at any point one ``Failed``, which ends it. ``Admitted`` comes before the first token and
+after everything that can be refused: a protocol waits for the first event that is not a ``QueuePlace`` before it
 chooses the HTTP status, unless it has begun to stream queue frames.
 """
 

@@ -119,14 +119,14 @@ class Sampling(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One generation. Exactly one of ``messages``, ``prompt`` and ``prompt_tokens`` is given.
+    """One generation: exactly one of ``messages``, ``prompt`` and ``prompt_tokens`` is given.
 
     Attributes:
         id: Unique, ``[A-Za-z0-9._-]{1,64}``; also the request id of logs and headers.
         surface: The protocol's name, for logs and metrics.
         model: The name the client used; checked against the hosted one before anything else.
         prompt: Raw text, no template. ``suffix`` makes it an infill request.
-        think: ``None`` leaves it to the server's default (off), a level is passed to templates that know levels.
+        think: ``None`` leaves it to the server's default (off); a level is for templates that know levels.
         thinking_budget: Most thinking tokens; ``None`` for the default, which leaves room for an answer.
         session_id: Conversation whose cached prefix may be used; ``None`` for the shared default.
         reset_session: Forget the session's cached prefix first (and report 0 cached tokens).

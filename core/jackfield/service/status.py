@@ -17,7 +17,8 @@ class ModelInfo(msgspec.Struct, frozen=True):
     Attributes:
         file: File name with extension: what clients pass as ``model``.
         name: File name without extension.
-        capabilities: Of ``completion``, ``tools``, ``thinking``, ``vision``, ``audio``, ``embedding``, ``insert``.
+        capabilities: Of ``completion``, ``tools``, ``thinking``, ``vision``, ``audio``, ``embedding`` and
+            ``insert``.
         metadata: The file's metadata; arrays of more than five entries are ``None`` here.
         digest: ``sha256`` hex of the file's header and size: stable, cheap, not of the whole file.
         tensors: Name, type and shape (numpy order) of each tensor.

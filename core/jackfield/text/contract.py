@@ -147,7 +147,7 @@ class FormatParser(Protocol):
         ...
 
     def finish(self, stop_token: str | None) -> list[ParsedEvent]:
-        """End: flush what was held back. ``stop_token`` is the end-of-generation token's text, if one came."""
+        """Flush what was held back; ``stop_token`` is the end-of-generation token's text, if one came."""
         ...
 
 
