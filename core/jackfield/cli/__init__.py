@@ -1,1 +1,77 @@
-"""The command line: serve, chat, run, inspect, logits, plugins, doctor."""
+"""The command line: one module a command, imported only when it is the one asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from jackfield import __version__
+from jackfield.errors import JackfieldError, did_you_mean
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = {
+    "serve": "serve a model over HTTP",
+    "chat": "talk to a model in the terminal",
+    "run": "answer one prompt, or a JSONL file of prompts",
+    "inspect": "explain a GGUF file: metadata, tensors, memory, whether it runs",
+    "logits": "compute logits for reference prompts, to prove an architecture",
+    "plugins": "list every plugin, what it declares, and why one is not loaded",
+    "doctor": "check this machine: instruction sets, memory, backends, kernel cache",
+}
+
+EXIT_USAGE = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the process's exit status.
+
+    Errors of our tree end as one line on stderr and status 2; Ctrl-C ends with 130.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"jackfield {__version__}")
+        return 0
+    return _run_command(arguments[0], arguments[1:])
+
+
+def _run_command(name: str, arguments: list[str]) -> int:
+    if name not in COMMANDS:
+        print(f"jackfield: no command {name!r}.{did_you_mean(name, COMMANDS)}", file=sys.stderr)
+        print(_overview(), file=sys.stderr)
+        return EXIT_USAGE
+    command: ModuleType = importlib.import_module(f"jackfield.cli.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"jackfield {name}",
+        description=command.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_arguments(parser)
+    try:
+        return int(command.execute(parser.parse_args(arguments)))
+    except JackfieldError as error:
+        print(f"jackfield {name}: {error.message}", file=sys.stderr)
+        for detail in error.details:
+            print(f"  {detail}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        return 130
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    rows = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
+    lines = [
+        f"Jackfield {__version__}: any GGUF architecture x any backend x any HTTP protocol.",
+        "",
+        "usage: jackfield COMMAND [options]    (jackfield COMMAND --help for its options)",
+        "",
+        *rows,
+    ]
+    return "\n".join(lines)

@@ -1,7 +1,7 @@
 """What an architecture says and a backend runs: ops over buffers, weights and per-sequence state."""
 
 from jackfield.program.builder import Builder, TensorInfo
-from jackfield.program.ops import Activation, GluKind, Op, RouterScore
+from jackfield.program.ops import Activation, Attend, GluKind, Op, RouterScore
 from jackfield.program.parts import (
     Buffer,
     ConvState,
@@ -17,6 +17,7 @@ from jackfield.program.rope import RopeLayout, RopeTable, Yarn, make_rope_table
 
 __all__ = [
     "Activation",
+    "Attend",
     "Buffer",
     "Builder",
     "ConvState",
