@@ -179,6 +179,10 @@ class Backend(Protocol):
         """Return why this machine cannot use it, one sentence; ``None`` when it can."""
         ...
 
+    def describe(self) -> Mapping[str, str]:
+        """Return facts about this machine that matter here, for ``doctor``: instruction set, kernel cache and so on"""
+        ...
+
     def cannot_run(self, program: Program, weights: WeightSource) -> str | None:
         """Return what it lacks to run it (an op, a block format), one sentence; ``None`` for nothing."""
         ...

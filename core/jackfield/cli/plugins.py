@@ -40,9 +40,7 @@ def _print_table(reports: list[PluginReport], *, verbose: bool) -> None:
     for report in reports:
         style = STATE_STYLES[report.state]
         what = report.reason or ", ".join(report.declares) or ", ".join(report.hooks)
-        table.add_row(
-            report.name, report.distribution, report.version, f"[{style}]{report.state}[/]", what
-        )
+        table.add_row(report.name, report.distribution, report.version, f"[{style}]{report.state}[/]", what)
     console.print(table)
     for report in reports:
         if verbose and report.traceback:
