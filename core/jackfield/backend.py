@@ -180,7 +180,7 @@ class Backend(Protocol):
         ...
 
     def describe(self) -> Mapping[str, str]:
-        """Return facts about this machine that matter here, for ``doctor``: instruction set, kernel cache and so on"""
+        """Return facts about this machine for ``doctor``, such as the instruction set and the kernel cache."""
         ...
 
     def cannot_run(self, program: Program, weights: WeightSource) -> str | None:
