@@ -43,7 +43,7 @@ def jackfield_architectures() -> Sequence[ArchitectureDescriptor]:
 
     Collecting; called once per host, before any checkpoint is opened. The name is the file's
     ``general.architecture``; the factory turns a ``Checkpoint`` into a ``Program`` and is imported only
-    when a checkpoint asks for it. Since 0.1. Example: ``jackfield_plugins.llama``.
+    when a checkpoint asks for it. Since 0.1. Example: ``jackfield_plugins.architectures.llama``.
     """
 
 
@@ -52,7 +52,7 @@ def jackfield_ops() -> Sequence[OpDescriptor]:
     """Declare operations that the core's vocabulary lacks.
 
     Collecting; called once per host. Each brings its numpy meaning, and native kernels for the
-    backends it wants to be fast on. Since 0.1. Example: ``docs/examples/jackfield-tinylm``.
+    backends it wants to be fast on. Since 0.1. Example: ``jackfield_plugins.architectures.mistral3``.
     """
 
 
@@ -69,7 +69,7 @@ def jackfield_backends() -> Sequence[BackendDescriptor]:
 def jackfield_tokenizers() -> Sequence[TokenizerDescriptor]:
     """Declare tokenizer algorithms by their ``tokenizer.ggml.model`` name.
 
-    Collecting; called once per host. Since 0.1. Example: ``jackfield_plugins.tokenizer_gpt2``.
+    Collecting; called once per host. Since 0.1. Example: ``jackfield_plugins.tokenizers.gpt2``.
     """
 
 
@@ -78,7 +78,7 @@ def jackfield_chat_formats() -> Sequence[ChatFormatDescriptor]:
     """Declare how model families write thinking and tool calls.
 
     Collecting; called once per host. The fitting format of highest priority is used; ``--chat-format``
-    forces one. Since 0.1. Example: ``jackfield_plugins.format_hermes``.
+    forces one. Since 0.1. Example: ``jackfield_plugins.formats.hermes``.
     """
 
 
@@ -87,7 +87,7 @@ def jackfield_samplers() -> Sequence[SamplerDescriptor]:
     """Declare sampling stages beyond penalties, temperature, top-k, top-p and min-p.
 
     Collecting; called once per host. A factory returns ``None`` for requests that do not use its
-    stage. Since 0.1. Example: ``jackfield_plugins.sampler_mirostat``.
+    stage. Since 0.1. Example: ``jackfield_plugins.samplers.mirostat``.
     """
 
 
@@ -108,7 +108,7 @@ def jackfield_engine_started(model: ModelInfo) -> None:
     """Observe that an engine has loaded a model and answers.
 
     Observing; called in the server's process after each load and each restart. Since 0.1.
-    Example: ``jackfield_plugins.request_log``.
+    Example: ``jackfield_plugins.observers.request_log``.
     """
 
 
@@ -117,7 +117,7 @@ def jackfield_engine_stopped(reason: str) -> None:
     """Observe that the engine has stopped, on purpose or not.
 
     Observing; called in the server's process. ``reason`` is one sentence. Since 0.1.
-    Example: ``jackfield_plugins.request_log``.
+    Example: ``jackfield_plugins.observers.request_log``.
     """
 
 
@@ -126,7 +126,7 @@ def jackfield_request_admitted(request: GenerationRequest) -> None:
     """Observe a request that passed every check and joined the queue.
 
     Observing; called once per request, in the server's process, from the event loop: return quickly.
-    Since 0.1. Example: ``jackfield_plugins.request_log``.
+    Since 0.1. Example: ``jackfield_plugins.observers.request_log``.
     """
 
 
@@ -135,5 +135,5 @@ def jackfield_event_emitted(request: GenerationRequest, event: Event) -> None:
     """Observe an event on its way to the client.
 
     Observing; called for each event of each request, from the event loop: return quickly. Since 0.1.
-    Example: ``jackfield_plugins.request_log``.
+    Example: ``jackfield_plugins.observers.request_log``.
     """
