@@ -138,6 +138,11 @@ ParsedEvent = Content | Thinking | CallStarted | ArgumentsDelta | CallDone
 class FormatParser(Protocol):
     """Turns one generation's text into events; the same events however the text is cut."""
 
+    @property
+    def in_thinking(self) -> bool:
+        """Whether a thinking block is open now, be it that the prompt opened it."""
+        ...
+
     def prime(self, prompt_tail: str) -> None:
         """Take the prompt's last text, to learn whether a thinking block is open already."""
         ...
