@@ -13,6 +13,7 @@ from jackfield.program.parts import (
     Weight,
 )
 from jackfield.program.program import Program
+from jackfield.program.reference import Inputs
 from jackfield.program.rope import RopeLayout, RopeTable, Yarn, make_rope_table
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "ConvState",
     "Element",
     "GluKind",
+    "Inputs",
     "KvCache",
     "Op",
     "Program",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from jackfield.errors import CheckpointError, ProgramError
@@ -112,14 +113,15 @@ class Builder:
         self, weight: Weight, *, scale: float = 1.0, start: int = 0, width: int | None = None
     ) -> Buffer:
         """Look up the token's row, or ``width`` of its columns from ``start`` on."""
+        self._check(len(weight.shape) == 2, "embed", f"{weight} is not a matrix")
         columns = weight.shape[1] - start if width is None else width
-        self._check(start + columns <= weight.shape[1], "embed", f"columns {start}+{columns} of {weight}")
+        self._check_columns("embed", start, columns, weight.shape[1], weight)
         out = self._buffer(columns)
         return self._add(ops.Embed(weight, scale, start, out), out)
 
     def select_rows(self, x: Buffer) -> Buffer:
         """Keep only the rows whose logits are wanted; what follows runs on those."""
-        self._check(x.rows is Rows.TOKENS, "select_rows", f"{x} has output rows already")
+        self._check(x.rows is Rows.TOKENS, "select_rows", f"{x} has only the output rows already")
         out = self._buffer(x.width, Rows.OUTPUTS)
         return self._add(ops.SelectRows(x, out), out)
 
@@ -129,9 +131,8 @@ class Builder:
         self, x: Buffer, weight: Weight, bias: Weight | None = None, scale: Weight | None = None
     ) -> Buffer:
         """Multiply by ``weight`` ``(out, in)``, then scale, then add the bias."""
-        self._check(
-            len(weight.shape) == 2 and weight.shape[1] == x.width, "linear", f"{weight} does not take {x}"
-        )
+        fits = len(weight.shape) == 2 and weight.shape[1] == x.width
+        self._check(fits, "linear", f"weight {weight} cannot multiply rows of {x}")
         self._check_size("linear", bias, weight.shape[0])
         self._check_size("linear", scale, 1)
         out = self._buffer(weight.shape[0], x.rows)
@@ -150,12 +151,12 @@ class Builder:
         groups_used: int = 1,
     ) -> tuple[Buffer, Buffer]:
         """Choose experts: returns their indices and their weights, ``[rows, k]`` each."""
+        name = "route_top_k"
         self._check(
-            0 < num_experts_used <= logits.width,
-            "route_top_k",
-            f"{num_experts_used} of {logits.width} experts",
+            0 < num_experts_used <= logits.width, name, f"cannot use {num_experts_used} experts of {logits}"
         )
-        self._check(logits.width % groups == 0, "route_top_k", f"{logits.width} experts in {groups} groups")
+        self._check(logits.width % groups == 0, name, f"{logits} does not divide into {groups} groups")
+        self._check(0 < groups_used <= groups, name, f"cannot use {groups_used} of {groups} groups")
         self._check_size("route_top_k", bias, logits.width)
         experts = self._buffer(num_experts_used, logits.rows, Element.I32)
         weights = self._buffer(num_experts_used, logits.rows)
@@ -181,22 +182,19 @@ class Builder:
         kind: GluKind = GluKind.SILU,
     ) -> Buffer:
         """Run each row's experts and sum their outputs by weight."""
-        num_experts, width, inner = down.shape
         name = "expert_feed_forward"
-        self._check((up is None) == (gate_up is not None), name, "exactly one of up and gate_up")
-        self._check(experts.element is Element.I32 and experts.width == expert_weights.width, name, "experts")
-        for part in (gate, up):
-            self._check(
-                part is None or part.shape == (num_experts, inner, x.width), name, f"{part} beside {down}"
-            )
-        self._check(
-            gate_up is None or gate_up.shape == (num_experts, 2 * inner, x.width),
-            name,
-            f"{gate_up} beside {down}",
-        )
-        for bias in (gate_bias, up_bias):
-            self._check(bias is None or bias.shape == (num_experts, inner), name, f"{bias} beside {down}")
-        self._check(down_bias is None or down_bias.shape == (num_experts, width), name, f"{down_bias}")
+        self._check(len(down.shape) == 3, name, f"down {down} is not a stack of matrices")
+        num_experts, width, inner = down.shape
+        self._check_experts(x, experts, expert_weights)
+        self._check((up is None) != (gate_up is None), name, "expected exactly one of up and gate_up")
+        has_gate = gate is not None or gate_up is not None
+        self._check(has_gate != (kind is GluKind.RELU2), name, f"kind {kind.value!r} beside gate {gate}")
+        self._check_shape(name, gate, num_experts, inner, x.width)
+        self._check_shape(name, up, num_experts, inner, x.width)
+        self._check_shape(name, gate_up, num_experts, 2 * inner, x.width)
+        self._check_shape(name, gate_bias, num_experts, inner)
+        self._check_shape(name, up_bias, num_experts, inner)
+        self._check_shape(name, down_bias, num_experts, width)
         self._check_size(name, down_scale, num_experts)
         out = self._buffer(width, x.rows)
         op = ops.ExpertFeedForward(
@@ -210,16 +208,17 @@ class Builder:
     def rms_norm(self, x: Buffer, weight: Weight | None, eps: float, *, group: int | None = None) -> Buffer:
         """Normalise by the root of the mean square, over the row or over groups of columns."""
         columns = x.width if group is None else group
-        self._check(x.width % columns == 0, "rms_norm", f"groups of {columns} in {x}")
+        self._check_divides("rms_norm", columns, x)
         if weight is not None:
             size = math.prod(weight.shape)
-            self._check(size in (columns, x.width), "rms_norm", f"{weight} for groups of {columns} in {x}")
+            fits = size in (columns, x.width)
+            self._check(fits, "rms_norm", f"weight {weight} does not fit groups of {columns} in {x}")
         out = self._buffer(x.width, x.rows)
         return self._add(ops.RmsNorm(x, weight, eps, columns, out), out)
 
     def l2_norm(self, x: Buffer, eps: float, *, group: int) -> Buffer:
         """Normalise groups of columns to unit length."""
-        self._check(x.width % group == 0, "l2_norm", f"groups of {group} in {x}")
+        self._check_divides("l2_norm", group, x)
         out = self._buffer(x.width, x.rows)
         return self._add(ops.L2Norm(x, eps, group, out), out)
 
@@ -239,9 +238,7 @@ class Builder:
 
     def mul(self, x: Buffer, y: Buffer) -> Buffer:
         """Multiply; ``y`` may be a single column."""
-        if y.width != 1:
-            self._check_same("mul", x, y)
-        self._check(x.rows is y.rows, "mul", f"{x} and {y}")
+        self._check_same("mul", x, y if y.width != 1 else replace(y, width=x.width))
         out = self._buffer(x.width, x.rows)
         return self._add(ops.Mul(x, y, out), out)
 
@@ -249,7 +246,8 @@ class Builder:
         """Multiply by a constant, and by one number or one row of the checkpoint."""
         if weight is not None:
             size = math.prod(weight.shape)
-            self._check(size in (1, x.width), "scale", f"{weight} for {x}")
+            fits = size in (1, x.width)
+            self._check(fits, "scale", f"weight {weight} is neither one number nor a row of {x}")
         out = self._buffer(x.width, x.rows)
         return self._add(ops.Scale(x, factor, weight, out), out)
 
@@ -273,20 +271,20 @@ class Builder:
 
     def columns(self, x: Buffer, start: int, width: int) -> Buffer:
         """View ``width`` columns from ``start`` on; no data moves."""
-        self._check(0 <= start and start + width <= x.width, "columns", f"{start}+{width} of {x}")
+        self._check_columns("columns", start, width, x.width, x)
         self._num_buffers += 1
         return Buffer(self._num_buffers - 1, width, x.rows, x.element, x, start)
 
     def concat(self, x: Buffer, y: Buffer) -> Buffer:
         """Put the columns of ``y`` after those of ``x``."""
-        self._check(x.rows is y.rows, "concat", f"{x} and {y}")
+        self._check(x.rows is y.rows, "concat", f"{x} and {y} differ in rows")
         out = self._buffer(x.width + y.width, x.rows)
         return self._add(ops.Concat(x, y, out), out)
 
     def split_heads(self, x: Buffer, heads: int, start: int, width: int) -> Buffer:
         """Gather the same columns of every head: ``x`` is ``heads`` equal parts side by side."""
-        self._check(x.width % heads == 0, "split_heads", f"{heads} heads in {x}")
-        self._check(start + width <= x.width // heads, "split_heads", f"{start}+{width} of a head of {x}")
+        self._check(heads > 0 and x.width % heads == 0, "split_heads", f"{x} is not {heads} equal parts")
+        self._check_columns("split_heads", start, width, x.width // heads, f"a head of {x}")
         out = self._buffer(heads * width, x.rows)
         return self._add(ops.SplitHeads(x, heads, start, out), out)
 
@@ -294,21 +292,18 @@ class Builder:
 
     def rope(self, x: Buffer, head_width: int, table: RopeTable) -> Buffer:
         """Rotate each head by its row's position."""
-        self._check(x.width % head_width == 0, "rope", f"heads of {head_width} in {x}")
-        self._check(
-            table.num_rotated <= head_width,
-            "rope",
-            f"{table.num_rotated} rotated columns in heads of {head_width}",
-        )
+        self._check_divides("rope", head_width, x)
+        fits = 0 < table.num_rotated <= head_width
+        self._check(fits, "rope", f"{table.num_rotated} rotated columns do not fit heads of {head_width}")
         out = self._buffer(x.width, x.rows)
         return self._add(ops.Rope(x, head_width, table, out), out)
 
     def kv_append(self, k: Buffer, v: Buffer, cache: KvCache) -> None:
         """Store keys and values at each row's position."""
-        self._check(k.width == cache.num_kv_heads * cache.key_width, "kv_append", f"keys {k} into {cache}")
-        self._check(
-            v.width == cache.num_kv_heads * cache.value_width, "kv_append", f"values {v} into {cache}"
-        )
+        name, heads = "kv_append", cache.num_kv_heads
+        self._check_tokens(name, k, v)
+        self._check(k.width == heads * cache.key_width, name, f"keys {k} do not fit {cache}")
+        self._check(v.width == heads * cache.value_width, name, f"values {v} do not fit {cache}")
         self._ops.append(ops.KvAppend(k, v, cache))
 
     def attend(
@@ -323,13 +318,13 @@ class Builder:
         sinks: Weight | None = None,
     ) -> Buffer:
         """Attend causally to the cache; call after ``kv_append`` of the same layer."""
-        self._check(q.width == num_heads * cache.key_width, "attend", f"{q} for {num_heads} heads, {cache}")
-        self._check(
-            num_heads % cache.num_kv_heads == 0,
-            "attend",
-            f"{num_heads} heads over {cache.num_kv_heads} kv heads",
-        )
-        self._check_size("attend", sinks, num_heads)
+        name, kv_heads = "attend", cache.num_kv_heads
+        fits = q.width == num_heads * cache.key_width
+        self._check(fits, name, f"queries {q} are not {num_heads} heads of {cache}")
+        self._check(num_heads % kv_heads == 0, name, f"{num_heads} heads cannot share {kv_heads} kv heads")
+        kept = cache.window is None or (window is not None and window <= cache.window)
+        self._check(kept, name, f"a window of {window} looks further back than {cache} keeps")
+        self._check_size(name, sinks, num_heads)
         out = self._buffer(num_heads * cache.value_width, q.rows)
         return self._add(ops.Attend(q, cache, num_heads, scale, window, softcap, sinks, out), out)
 
@@ -340,8 +335,9 @@ class Builder:
         activation: Activation | None = Activation.SILU,
     ) -> Buffer:  # fmt: skip
         """Convolve each channel causally with ``weight`` ``(channels, K)``."""
-        self._check(weight.shape == (x.width, state.kernel), "conv1d", f"{weight} for {x}, {state}")
-        self._check(state.channels == x.width, "conv1d", f"{state} for {x}")
+        self._check_tokens("conv1d", x)
+        self._check_shape("conv1d", weight, x.width, state.kernel)
+        self._check(state.channels == x.width, "conv1d", f"{x} does not fit {state}")
         self._check_size("conv1d", bias, x.width)
         out = self._buffer(x.width, x.rows)
         return self._add(ops.Conv1d(x, weight, bias, activation, state, out), out)
@@ -351,11 +347,15 @@ class Builder:
         a: Weight, d: Weight, dt_bias: Weight, groups: int,
     ) -> Buffer:  # fmt: skip
         """Scan Mamba-2's recurrence along each sequence."""
-        self._check(x.width == state.heads * state.rows, "ssm_scan", f"{x} for {state}")
-        self._check(b.width == c.width == groups * state.columns, "ssm_scan", f"{b}, {c} for {state}")
-        self._check(dt.width == state.heads and state.heads % groups == 0, "ssm_scan", f"{dt} for {state}")
+        name = "ssm_scan"
+        self._check_tokens(name, x, b, c, dt)
+        self._check(x.width == state.heads * state.rows, name, f"x {x} does not fit {state}")
+        fits = b.width == c.width == groups * state.columns
+        self._check(fits, name, f"b {b} and c {c} are not {groups} groups for {state}")
+        self._check(dt.width == state.heads, name, f"dt {dt} does not fit {state}")
+        self._check(state.heads % groups == 0, name, f"{groups} groups do not divide {state}")
         for weight in (a, d, dt_bias):
-            self._check_size("ssm_scan", weight, state.heads)
+            self._check_size(name, weight, state.heads)
         out = self._buffer(x.width, x.rows)
         return self._add(ops.SsmScan(x, b, c, dt, a, d, dt_bias, groups, state, out), out)
 
@@ -364,10 +364,16 @@ class Builder:
         scale: float, num_key_heads: int, tiled: bool,
     ) -> Buffer:  # fmt: skip
         """Run the gated delta rule along each sequence."""
-        self._check(q.width == k.width == num_key_heads * state.rows, "delta_rule", f"{q}, {k} for {state}")
-        self._check(v.width == state.heads * state.columns, "delta_rule", f"{v} for {state}")
-        self._check(g.width == beta.width == state.heads, "delta_rule", f"{g}, {beta} for {state}")
-        self._check(state.heads % num_key_heads == 0, "delta_rule", f"{num_key_heads} key heads for {state}")
+        name = "delta_rule"
+        self._check_tokens(name, q, k, v, g, beta)
+        fits = q.width == k.width == num_key_heads * state.rows
+        self._check(fits, name, f"q {q} and k {k} are not {num_key_heads} heads of {state}")
+        self._check(v.width == state.heads * state.columns, name, f"v {v} does not fit {state}")
+        fits = g.width == beta.width == state.heads
+        self._check(fits, name, f"g {g} and beta {beta} do not fit {state}")
+        self._check(
+            state.heads % num_key_heads == 0, name, f"{num_key_heads} key heads do not divide {state}"
+        )
         out = self._buffer(v.width, q.rows)
         op = ops.DeltaRule(q, k, v, g, beta, scale, num_key_heads, tiled, state, out)
         return self._add(op, out)
@@ -385,10 +391,18 @@ class Builder:
     # ---- the end ----
 
     def finish(self, hidden: Buffer, logits: Buffer, context_length: int) -> Program:
-        """Return the program: ``hidden`` are the last normed rows, ``logits`` what the head made of them."""
-        self._check(
-            logits.rows is Rows.OUTPUTS, "finish", f"logits {logits}; call select_rows before the head"
-        )
+        """Return the program: ``hidden`` are the last normed rows, ``logits`` what the head made of them.
+
+        Raises:
+            ProgramError: They have token rows, or some op reads what no earlier op wrote.
+        """
+        for part in (hidden, logits):
+            self._check(
+                part.rows is Rows.OUTPUTS,
+                "finish",
+                f"{part} has token rows; call select_rows before the head",
+            )
+        self._check_order((hidden, logits))
         return Program(
             self.architecture, tuple(self._ops), tuple(self._states), logits, hidden, context_length
         )
@@ -407,19 +421,52 @@ class Builder:
         self._ops.append(op)
         return out
 
+    # ---- checks ----
+
     def _check(self, fits: bool, op_name: str, what: str) -> None:
         if not fits:
-            raise ProgramError(
-                f"{self.architecture}: op {op_name} number {len(self._ops)}: {what} do not fit"
-            )
+            raise ProgramError(f"{self.architecture}: op {op_name} number {len(self._ops)}: {what}")
 
     def _check_same(self, op_name: str, x: Buffer, y: Buffer) -> None:
-        self._check(x.width == y.width and x.rows is y.rows, op_name, f"{x} and {y}")
+        self._check(x.width == y.width and x.rows is y.rows, op_name, f"{x} and {y} differ in shape")
+
+    def _check_tokens(self, op_name: str, *parts: Buffer) -> None:
+        for part in parts:
+            self._check(part.rows is Rows.TOKENS, op_name, f"{part} has only the output rows, expected all")
+
+    def _check_divides(self, op_name: str, group: int, x: Buffer) -> None:
+        self._check(group > 0 and x.width % group == 0, op_name, f"groups of {group} do not divide {x}")
+
+    def _check_columns(self, op_name: str, start: int, width: int, size: int, of: object) -> None:
+        inside = start >= 0 and width > 0 and start + width <= size
+        self._check(inside, op_name, f"columns {start} to {start + width} are not inside the {size} of {of}")
 
     def _check_size(self, op_name: str, weight: Weight | None, size: int) -> None:
-        self._check(
-            weight is None or math.prod(weight.shape) == size, op_name, f"{weight} for {size} entries"
-        )
+        fits = weight is None or math.prod(weight.shape) == size
+        self._check(fits, op_name, f"{weight} has not the {size} entries expected")
+
+    def _check_shape(self, op_name: str, weight: Weight | None, *shape: int) -> None:
+        fits = weight is None or weight.shape == shape
+        self._check(fits, op_name, f"{weight} has not the shape {shape} expected")
+
+    def _check_experts(self, x: Buffer, experts: Buffer, expert_weights: Buffer) -> None:
+        rows = x.rows is experts.rows is expert_weights.rows
+        fits = rows and experts.element is Element.I32 and experts.width == expert_weights.width
+        self._check(fits, "expert_feed_forward", f"{experts} and {expert_weights} do not route rows of {x}")
+
+    def _check_order(self, results: Sequence[Buffer]) -> None:
+        written: set[Buffer] = set()
+        for number, op in enumerate(self._ops):
+            name = f"{self.architecture}: op {type(op).__name__} number {number}"
+            for part in op.reads:
+                if part.root not in written:
+                    raise ProgramError(f"{name} reads {part}, which no earlier op writes")
+            for part in op.writes:
+                if part.base is not None or part in written:
+                    raise ProgramError(f"{name} writes {part}, which is a view or written already")
+                written.add(part)
+        for part in results:
+            self._check(part.root in written, "finish", f"no op writes {part}")
 
 
 def _squeezed(shape: Sequence[int]) -> tuple[int, ...]:

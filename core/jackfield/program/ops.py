@@ -7,14 +7,15 @@ named ``out…``. Everything is float32 between ops. Formulas: letters as in ``d
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from functools import cache
 
 from jackfield.program.parts import Buffer, ConvState, KvCache, RecurrentState, State, Weight
 from jackfield.program.rope import RopeTable
 
 __all__ = [
+    "VOCABULARY",
     "Activate",
     "Activation",
     "Add",
@@ -75,38 +76,37 @@ class RouterScore(StrEnum):
 
 @dataclass(frozen=True)
 class Op:
-    """Base of every op; its fields are its operands and constants."""
+    """Base of every op; its fields are its operands and constants.
+
+    Fields named ``out…`` are the buffers written. An op of a plugin is a frozen dataclass like those below,
+    declared by the hook ``jackfield_ops``.
+    """
 
     @property
     def reads(self) -> tuple[Buffer, ...]:
         """Buffers read, in field order."""
-        return self._buffers(outputs=False)
+        operands = self._operands()
+        return tuple(v for name, v in operands if isinstance(v, Buffer) and not name.startswith("out"))
 
     @property
     def writes(self) -> tuple[Buffer, ...]:
         """Buffers written, in field order."""
-        return self._buffers(outputs=True)
+        operands = self._operands()
+        return tuple(v for name, v in operands if isinstance(v, Buffer) and name.startswith("out"))
 
     @property
     def weights(self) -> tuple[Weight, ...]:
         """Weights used, in field order."""
-        values = (getattr(self, name) for name in _field_names(type(self)))
-        return tuple(value for value in values if isinstance(value, Weight))
+        return tuple(value for _, value in self._operands() if isinstance(value, Weight))
 
     @property
     def states(self) -> tuple[State, ...]:
         """Per-sequence states read or written, in field order."""
-        values = (getattr(self, name) for name in _field_names(type(self)))
-        return tuple(value for value in values if isinstance(value, State))
+        return tuple(value for _, value in self._operands() if isinstance(value, State))
 
-    def _buffers(self, *, outputs: bool) -> tuple[Buffer, ...]:
-        names = (n for n in _field_names(type(self)) if n.startswith("out") == outputs)
-        return tuple(v for v in (getattr(self, n) for n in names) if isinstance(v, Buffer))
-
-
-@cache
-def _field_names(kind: type[Op]) -> tuple[str, ...]:
-    return tuple(item.name for item in fields(kind))
+    def _operands(self) -> Iterator[tuple[str, object]]:
+        for item in fields(self):
+            yield item.name, getattr(self, item.name)
 
 
 # ---- rows in and out -----------------------------------------------------------------------------
@@ -149,7 +149,8 @@ class RouteTopK(Op):
     """Choose ``k`` experts a row: score, select, weigh.
 
     π = softmax(logits) | σ(logits) | logits;  idx = top-k of π + bias, descending, ties to the lower index;
-    w = π[idx], for ``softmax_selected`` softmax over them;  if ``normalize`` w /= max(Σw, 2^-14);  w *= scale.
+    w = π[idx], for ``softmax_selected`` softmax over them;  if ``normalize`` w /= max(Σw, 2^-14);
+    w *= scale.
     With ``groups > 1`` only the ``groups_used`` groups with the largest sum of their two best are eligible.
     """
 
@@ -168,8 +169,8 @@ class RouteTopK(Op):
 class ExpertFeedForward(Op):
     """``out = Σ_j w_j * scale_e * (down_e(glu(gate_e(x), up_e(x))))`` with ``e = experts[j]``, in rank order.
 
-    ``gate_up`` holds gate rows then up rows of each expert where the file fuses them: then ``gate`` and ``up``
-    are ``None``. Without a gate the unit is ``relu2(up)``.
+    ``gate_up`` holds gate rows then up rows of each expert where the file fuses them: then ``gate`` and
+    ``up`` are ``None``. Without a gate the unit is ``relu2(up)``.
     """
 
     x: Buffer  # [rows, in]
@@ -328,7 +329,8 @@ class Attend(Op):
     """Causal attention over the cache, the rows of this step included.
 
     s = scale * q·k;  softcap: s = c * tanh(s / c);  allowed: p_k ≤ p_q and, with a window W, p_q − p_k < W;
-    out = Σ softmax(s) v, where a sink adds exp(sink_h) to the softmax's sum. Query head h reads h // (H // G).
+    out = Σ softmax(s) v, where a sink adds exp(sink_h) to the softmax's sum.
+    Query head h reads key head h // (H // G).
     """
 
     q: Buffer  # [rows, H * K]
@@ -346,7 +348,10 @@ class Attend(Op):
 
 @dataclass(frozen=True)
 class Conv1d(Op):
-    """Causal depthwise convolution: ``out_t = act(bias + Σ_i weight[:, i] * x_{t-K+1+i})``; the state keeps raw rows."""
+    """Causal depthwise convolution: ``out_t = act(bias + Σ_i weight[:, i] * x_{t-K+1+i})``.
+
+    The state keeps the last raw rows of ``x``.
+    """
 
     x: Buffer  # [rows, channels]
     weight: Weight  # (channels, K)
@@ -378,8 +383,9 @@ class SsmScan(Op):
 
 @dataclass(frozen=True)
 class DeltaRule(Op):
-    """Gated delta rule: ``S ← e^g S;  d = β (v − Sᵀk);  S ← S + k dᵀ;  out = Sᵀq * scale``, a value head at a time.
+    """Gated delta rule, a value head at a time.
 
+    S ← e^g S;  d = β (v − Sᵀk);  S ← S + k dᵀ;  out = Sᵀq * scale.
     Value head h uses key head ``h % Nk`` when ``tiled``, else ``h // (Nv // Nk)``.
     Source: Yang, Kautz & Hatamizadeh 2024, arXiv:2412.06464.
     """
@@ -394,3 +400,7 @@ class DeltaRule(Op):
     tiled: bool
     state: RecurrentState  # heads Nv, rows Dk, columns Dv
     out: Buffer  # [rows, Nv * Dv]
+
+
+VOCABULARY: frozenset[type[Op]] = frozenset(Op.__subclasses__())
+"""The ops above: what every backend runs natively. Any other op needs a plugin that declares it."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from jackfield.program.ops import Op
+from jackfield.descriptors import OpDescriptor
+from jackfield.errors import ProgramError
+from jackfield.program.ops import VOCABULARY, Op
 from jackfield.program.parts import Buffer, ConvState, KvCache, RecurrentState, State, Weight
 
 __all__ = ["Program"]
@@ -24,6 +26,7 @@ class Program:
         logits: The result, ``[outputs, V]``.
         hidden: The last normed hidden rows, ``[outputs, D]``, for pooling and draft heads.
         context_length: Positions the model was trained for.
+        plugin_ops: What plugins declare for the ops that are not in the core's vocabulary.
     """
 
     architecture: str
@@ -32,6 +35,7 @@ class Program:
     logits: Buffer
     hidden: Buffer
     context_length: int
+    plugin_ops: Mapping[type[Op], OpDescriptor] = field(default_factory=dict[type[Op], OpDescriptor])
 
     @property
     def vocab_size(self) -> int:
@@ -86,3 +90,20 @@ class Program:
         """Yield every buffer that owns memory (no views), in order of first write."""
         for op in self.ops:
             yield from op.writes
+
+    def with_plugin_ops(self, declared: Iterable[OpDescriptor]) -> Program:
+        """Return the program with the descriptor of every op that is not in the core's vocabulary.
+
+        Backends find there the numpy meaning of such an op, and its kernels.
+
+        Raises:
+            ProgramError: No plugin declares an op the program uses.
+        """
+        foreign = {type(op) for op in self.ops} - VOCABULARY
+        known = {descriptor.load(): descriptor for descriptor in declared} if foreign else {}
+        for kind in foreign - known.keys():
+            raise ProgramError(
+                f"{self.architecture}: no plugin declares op {kind.__name__!r};"
+                f" its plugin must return an OpDescriptor from jackfield_ops"
+            )
+        return replace(self, plugin_ops={kind: known[kind] for kind in foreign})
