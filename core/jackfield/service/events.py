@@ -2,8 +2,8 @@
 
 A stream is: any number of ``QueuePlace``, then ``Admitted``, then deltas, then for each choice one
 ``Finished``; or at any point one ``Failed``, which ends it. ``Admitted`` comes before the first token and
-after everything that can be refused: a protocol waits for the first event that is not a ``QueuePlace`` before it
-chooses the HTTP status, unless it has begun to stream queue frames.
+after everything that can be refused: a protocol waits for the first event that is not a ``QueuePlace``
+before it chooses the HTTP status, unless it has begun to stream queue frames.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ __all__ = [
     "Image",
     "Message",
     "Sampling",
+    "ThinkLevel",
     "ToolCall",
     "ToolChoice",
     "ToolDefinition",

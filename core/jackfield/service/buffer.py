@@ -1,0 +1,130 @@
+"""Events of one stream on their way from the engine to a reader that may be slow."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from jackfield.service.events import Event, Failed, Finished, QueuePlace, TextDelta, ThinkingDelta, ToolCallDelta
+
+__all__ = ["EventBuffer", "is_last"]
+
+MERGED_BYTES = 16 << 10
+"""A delta grows to about this size while nobody reads; then the next one begins."""
+
+EVENT_BYTES = 64
+LOGPROB_BYTES = 96
+
+
+class EventBuffer:
+    """Keep a stream's unread events; safe between one writer thread and one reader thread.
+
+    While nobody reads, deltas of one kind merge and a queue place replaces the one before it, so a slow reader
+    gets fewer and longer events. Every put and take is O(1) but for the text that is merged.
+
+    Args:
+        limit_bytes: Unread bytes above which ``put`` answers ``False``.
+        on_ready: Called by the writer's thread whenever the buffer was empty and now is not.
+    """
+
+    def __init__(self, limit_bytes: int, on_ready: Callable[[], None]) -> None:
+        self._limit_bytes = limit_bytes
+        self._on_ready = on_ready
+        self._events: deque[Event] = deque()
+        self._num_bytes = 0
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def put(self, event: Event) -> bool:
+        """Add an event; ``False`` when the reader is further behind than the limit allows.
+
+        After ``close`` events are dropped, and the answer is ``True``: nobody waits for them.
+        """
+        with self._lock:
+            if self._closed:
+                return True
+            was_empty = not self._events
+            self._append(event)
+            is_within = self._num_bytes <= self._limit_bytes
+        if was_empty:
+            self._on_ready()
+        return is_within
+
+    def take(self) -> list[Event]:
+        """Return all unread events, oldest first."""
+        with self._lock:
+            taken = list(self._events)
+            self._events.clear()
+            self._num_bytes = 0
+        return taken
+
+    def close(self) -> None:
+        """Drop what is unread and whatever still comes."""
+        with self._lock:
+            self._closed = True
+            self._events.clear()
+            self._num_bytes = 0
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes that are unread, roughly."""
+        return self._num_bytes
+
+    def _append(self, event: Event) -> None:
+        merged = _merge(self._events[-1], event) if self._events else None
+        if merged is None:
+            self._events.append(event)
+            self._num_bytes += _size(event)
+        else:
+            self._num_bytes += _size(merged) - _size(self._events[-1])
+            self._events[-1] = merged
+
+
+def is_last(event: Event, num_open: int) -> bool:
+    """Tell whether the stream ends with this event, when so many choices are still unfinished before it."""
+    return isinstance(event, Failed) or (isinstance(event, Finished) and num_open <= 1)
+
+
+def _merge(last: Event, event: Event) -> Event | None:
+    """Return the two as one event, or ``None`` when they must stay apart."""
+    if isinstance(last, QueuePlace) and isinstance(event, QueuePlace):
+        return event
+    if isinstance(last, TextDelta) and isinstance(event, TextDelta):
+        return _merge_texts(last, event)
+    if isinstance(last, ThinkingDelta) and isinstance(event, ThinkingDelta):
+        return _merge_thoughts(last, event)
+    if isinstance(last, ToolCallDelta) and isinstance(event, ToolCallDelta):
+        return _merge_arguments(last, event)
+    return None
+
+
+def _merge_texts(last: TextDelta, event: TextDelta) -> TextDelta | None:
+    if last.choice != event.choice or _size(last) > MERGED_BYTES:
+        return None
+    return replace(last, text=last.text + event.text, logprobs=[*last.logprobs, *event.logprobs])
+
+
+def _merge_thoughts(last: ThinkingDelta, event: ThinkingDelta) -> ThinkingDelta | None:
+    if last.choice != event.choice or _size(last) > MERGED_BYTES:
+        return None
+    return replace(last, text=last.text + event.text, logprobs=[*last.logprobs, *event.logprobs])
+
+
+def _merge_arguments(last: ToolCallDelta, event: ToolCallDelta) -> ToolCallDelta | None:
+    is_same_call = (last.choice, last.index) == (event.choice, event.index) and not event.name
+    if not is_same_call or _size(last) > MERGED_BYTES:
+        return None
+    return replace(last, arguments=last.arguments + event.arguments)
+
+
+def _size(event: Event) -> int:
+    if isinstance(event, TextDelta | ThinkingDelta):
+        return EVENT_BYTES + len(event.text) + sum(
+            LOGPROB_BYTES * (1 + len(logprob.top)) for logprob in event.logprobs
+        )
+    if isinstance(event, ToolCallDelta):
+        return EVENT_BYTES + len(event.arguments)
+    return EVENT_BYTES
