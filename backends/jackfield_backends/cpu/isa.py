@@ -1,0 +1,101 @@
+"""The instruction set that kernels are generated for.
+
+One is in force in a process at a time. Intrinsics ask ``current()`` when they generate code, never when
+they are typed, so that one source serves every instruction set.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+from collections.abc import Mapping
+from enum import StrEnum
+
+import llvmlite.binding as llvm
+
+from jackfield.errors import BackendUnavailable, ConfigError, did_you_mean
+
+__all__ = ["ENVIRONMENT", "Isa", "available", "current", "host_cpu", "host_features", "named", "use"]
+
+ENVIRONMENT = "JACKFIELD_CPU_ISA"
+
+
+class Isa(StrEnum):
+    """What the vector intrinsics may use."""
+
+    AVX512 = "avx512"
+    """AVX-512 F, BW, VL and VNNI."""
+    AVX2 = "avx2"
+    """AVX2, FMA and F16C."""
+    NEON = "neon"
+    """Arm v8 with the dot product."""
+    PORTABLE = "portable"
+    """Plain LLVM vectors; right on every machine."""
+
+
+NEEDS: Mapping[Isa, frozenset[str]] = {
+    Isa.AVX512: frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni", "f16c", "fma"}),
+    Isa.AVX2: frozenset({"avx2", "fma", "f16c"}),
+    Isa.NEON: frozenset({"neon", "dotprod"}),
+    Isa.PORTABLE: frozenset(),
+}
+_in_force: list[Isa] = []
+
+
+@functools.cache
+def host_features() -> frozenset[str]:
+    """Return the features the compiler may use here, spelt as LLVM spells them."""
+    chosen = os.environ.get("NUMBA_CPU_FEATURES")
+    if chosen is not None:
+        return frozenset(item[1:] for item in chosen.split(",") if item.startswith("+"))
+    if os.environ.get("NUMBA_CPU_NAME") == "generic":
+        return frozenset()
+    return frozenset(name for name, has in llvm.get_host_cpu_features().items() if has)
+
+
+def host_cpu() -> str:
+    """Return LLVM's name of the processor the compiler aims at."""
+    return os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name()
+
+
+def available() -> list[Isa]:
+    """Return the instruction sets this machine can run, best first."""
+    arm = platform.machine().lower() in ("aarch64", "arm64")
+    fitting = (isa for isa in Isa if (isa is Isa.NEON) <= arm)
+    return [isa for isa in fitting if NEEDS[isa] <= host_features()]
+
+
+def named(name: str) -> Isa:
+    """Return the instruction set of that name.
+
+    Raises:
+        ConfigError: There is none of that name.
+        BackendUnavailable: This machine cannot run it.
+    """
+    known = [str(isa) for isa in Isa]
+    if name not in known:
+        raise ConfigError(
+            f"no instruction set named {name!r}; known: {', '.join(known)}.{did_you_mean(name, known)}",
+            param=ENVIRONMENT,
+        )
+    isa = Isa(name)
+    if isa not in available():
+        usable = ", ".join(available())
+        raise BackendUnavailable(
+            f"instruction set {name!r} does not run on this {host_cpu()}; use one of: {usable}"
+        )
+    return isa
+
+
+def current() -> Isa:
+    """Return the instruction set in force: the one set with ``use``, or the environment's, or the best."""
+    if not _in_force:
+        asked = os.environ.get(ENVIRONMENT)
+        _in_force.append(named(asked) if asked else available()[0])
+    return _in_force[0]
+
+
+def use(isa: Isa | None) -> None:
+    """Put an instruction set in force for kernels compiled from now on; ``None`` for the default again."""
+    _in_force[:] = [] if isa is None else [isa]

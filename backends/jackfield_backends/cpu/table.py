@@ -1,0 +1,224 @@
+"""The table of native calls, and the threads that walk it together.
+
+Every thread calls every entry of the table in order: ``kernel(args, thread, num_threads)``. Kernels divide
+the work among the threads, by row or through a counter. After a call marked with a barrier no thread goes on
+until all have come. Barriers spin briefly, then give the core away: a busy machine slows a step, and stops none.
+
+Threads wait for the next step the same way; left idle for a while they go to sleep in Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+
+from jackfield_backends.cpu.atomic import (
+    atomic_add,
+    atomic_exchange,
+    atomic_load,
+    atomic_store,
+    pause,
+    yield_core,
+)
+from jackfield_backends.cpu.kernel import I64, Kernel, intrinsic, kernel, load_i64, routine, store_i64
+from jackfield_backends.cpu.memory import Arena
+
+__all__ = ["DRIVERS", "Argument", "Call", "CallTable", "Crew"]
+
+Argument = int | float
+SPINS = 4000  # about 20 µs: longer than an even share of a step differs, far shorter than a time slice
+IDLE_YIELDS = 10_000  # some milliseconds on an idle machine: the time between two steps of a running stream
+
+ENTRY = 24  # bytes of a table entry: address, arguments, barrier
+# the control block, in bytes; a cell that threads write has a cache line of its own
+ARRIVED, PHASE, GENERATION, FIRST, LENGTH, WOKEN, THREADS = 0, 64, 128, 192, 200, 256, 320
+PARKED, SEEN, CALLED, THREAD_BYTES = 0, 8, 16, 64
+
+
+@dataclass(frozen=True)
+class Call:
+    """One entry of the table.
+
+    Attributes:
+        arguments: What the kernel reads with ``arg`` and ``float_arg``.
+        barrier: Whether all threads meet after it; ``False`` only where the next call neither reads what this
+            one writes nor writes what it reads.
+    """
+
+    kernel: Kernel
+    arguments: tuple[Argument, ...]
+    barrier: bool = True
+
+
+class CallTable:
+    """Calls as native code sees them."""
+
+    def __init__(self, calls: Sequence[Call], addresses: Sequence[int], memory: Arena) -> None:
+        self.length = len(calls)
+        entries = memory.array(3 * len(calls), np.int64, "the call table").reshape(-1, 3)
+        offsets = np.cumsum([0] + [-(-len(call.arguments) // 8) * 8 for call in calls])
+        words = memory.array(int(offsets[-1]), np.int64, "the arguments of calls")
+        for i, call in enumerate(calls):
+            place = words[offsets[i] : offsets[i + 1]]
+            for j, value in enumerate(call.arguments):
+                place[j] = value if isinstance(value, int) else np.float64(value).view(np.int64)
+            entries[i] = (addresses[i], words.ctypes.data + 8 * int(offsets[i]), call.barrier)
+        if len(calls):
+            entries[-1, 2] = 1  # the step is over when all threads are done
+        self.address = entries.ctypes.data
+
+
+class Crew:
+    """The threads of one executable; the caller's own thread is the first.
+
+    Args:
+        drivers: Addresses of ``DRIVERS``, in order.
+        num_threads: The caller included.
+    """
+
+    def __init__(self, drivers: Sequence[int], num_threads: int, memory: Arena) -> None:
+        self.num_threads = num_threads
+        self._cells = memory.array((THREADS + THREAD_BYTES * num_threads) // 8, np.int64, "thread control")
+        self._control = self._cells.ctypes.data
+        native = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+        self._walk, self._work, self._announce = (native(address) for address in drivers)
+        self._wake = [threading.Semaphore(0) for _ in range(num_threads)]
+        self._threads = [
+            threading.Thread(target=self._serve, args=(i,), name=f"jackfield-cpu-{i}", daemon=True)
+            for i in range(1, num_threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def run(self, table: CallTable) -> None:
+        """Walk the table with all threads; returns when the last call is done. Not re-entrant."""
+        self._cells[FIRST // 8], self._cells[LENGTH // 8] = table.address, table.length
+        if self._threads:
+            self._begin(1)
+        self._walk(self._control, 0, self.num_threads)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._begin(-1)
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+
+    def _begin(self, change: int) -> None:
+        self._announce(self._control, change, self.num_threads)
+        if self._cells[WOKEN // 8]:
+            called = self._cells[(THREADS + CALLED) // 8 :: THREAD_BYTES // 8]
+            for i in np.flatnonzero(called):
+                self._wake[int(i)].release()
+
+    def _serve(self, thread: int) -> None:
+        while self._cells[GENERATION // 8] >= 0:
+            self._work(self._control, thread, self.num_threads)
+            if self._cells[GENERATION // 8] >= 0:
+                self._wake[thread].acquire()
+
+
+@intrinsic
+def call_kernel(typing_context: Any, address: Any, args: Any, thread: Any, num_threads: Any) -> Any:
+    """Call a kernel by its address."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [I64, I64, I64])
+        builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64, types.int64), generate
+
+
+@routine
+def meet(control: int, num_threads: int) -> None:
+    """Wait until all threads have come here."""
+    phase = atomic_load(control + PHASE)
+    if atomic_add(control + ARRIVED, 1) == num_threads - 1:
+        atomic_store(control + ARRIVED, 0)
+        atomic_store(control + PHASE, phase + 1)
+        return
+    spins = 0
+    while atomic_load(control + PHASE) == phase:
+        spins += 1
+        if spins < SPINS:
+            pause()
+        else:
+            yield_core()
+
+
+@routine
+def walk_table(control: int, thread: int, num_threads: int) -> None:
+    """Call every entry."""
+    entry = load_i64(control + FIRST)
+    for _ in range(load_i64(control + LENGTH)):
+        call_kernel(load_i64(entry), load_i64(entry + 8), thread, num_threads)
+        if num_threads > 1 and load_i64(entry + 16):
+            meet(control, num_threads)
+        entry += ENTRY
+
+
+@kernel
+def walk(control: int, thread: int, num_threads: int) -> None:
+    """Walk the table once, as the thread that began the step."""
+    walk_table(control, thread, num_threads)
+
+
+@kernel
+def announce(control: int, change: int, num_threads: int) -> None:
+    """Begin the next step, or the end when ``change`` is negative, and note who must be woken."""
+    generation = load_i64(control + GENERATION) + 1
+    if change < 0:
+        generation = -1
+    atomic_exchange(control + GENERATION, generation)
+    woken = 0
+    for i in range(1, num_threads):
+        cells = control + THREADS + THREAD_BYTES * i
+        called = atomic_exchange(cells + PARKED, 0)
+        store_i64(cells + CALLED, called)
+        woken += called
+    store_i64(control + WOKEN, woken)
+
+
+@routine
+def next_step(control: int, cells: int) -> int:
+    """Wait for a step this thread has not done; 0 when it should sleep, negative when all is over.
+
+    Parking and announcing each write their own cell and then read the other's: one of the two sees the other.
+    """
+    seen = load_i64(cells + SEEN)
+    spins = 0
+    generation: int = atomic_load(control + GENERATION)
+    while generation == seen:
+        spins += 1
+        if spins < SPINS:
+            pause()
+        elif spins < SPINS + IDLE_YIELDS:
+            yield_core()
+        else:
+            atomic_exchange(cells + PARKED, 1)
+            generation = atomic_load(control + GENERATION)
+            if generation == seen or atomic_exchange(cells + PARKED, 0) == 0:
+                return 0
+            break
+        generation = atomic_load(control + GENERATION)
+    store_i64(cells + SEEN, generation)
+    return generation
+
+
+@kernel
+def work(control: int, thread: int, num_threads: int) -> None:
+    """Walk the table once a step, until idle or over."""
+    cells = control + THREADS + THREAD_BYTES * thread
+    while next_step(control, cells) > 0:
+        walk_table(control, thread, num_threads)
+
+
+DRIVERS = (walk, work, announce)
