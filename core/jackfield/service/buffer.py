@@ -8,7 +8,15 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from jackfield.service.events import Event, Failed, Finished, QueuePlace, TextDelta, ThinkingDelta, ToolCallDelta
+from jackfield.service.events import (
+    Event,
+    Failed,
+    Finished,
+    QueuePlace,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+)
 
 __all__ = ["EventBuffer", "is_last"]
 
@@ -22,8 +30,8 @@ LOGPROB_BYTES = 96
 class EventBuffer:
     """Keep a stream's unread events; safe between one writer thread and one reader thread.
 
-    While nobody reads, deltas of one kind merge and a queue place replaces the one before it, so a slow reader
-    gets fewer and longer events. Every put and take is O(1) but for the text that is merged.
+    While nobody reads, deltas of one kind merge and a queue place replaces the one before it, so a slow
+    reader gets fewer and longer events.
 
     Args:
         limit_bytes: Unread bytes above which ``put`` answers ``False``.
@@ -122,8 +130,10 @@ def _merge_arguments(last: ToolCallDelta, event: ToolCallDelta) -> ToolCallDelta
 
 def _size(event: Event) -> int:
     if isinstance(event, TextDelta | ThinkingDelta):
-        return EVENT_BYTES + len(event.text) + sum(
-            LOGPROB_BYTES * (1 + len(logprob.top)) for logprob in event.logprobs
+        return (
+            EVENT_BYTES
+            + len(event.text)
+            + sum(LOGPROB_BYTES * (1 + len(logprob.top)) for logprob in event.logprobs)
         )
     if isinstance(event, ToolCallDelta):
         return EVENT_BYTES + len(event.arguments)
