@@ -1,0 +1,181 @@
+"""What one instruction set does differently from another: one table of generators each.
+
+Everything else that kernels do is plain LLVM, which picks the instructions itself. The tables:
+
+``dot_small(total, u, a)``   four neighbouring bytes at a time: ``total + Σ u * a``, u in 0…127, a signed
+``dot_signed(total, w, a)``  the same for w in −128…127, given as ``stored`` made it
+``stored(w)``                signed bytes as ``dot_signed`` wants them: offset by ``BIAS`` where the hardware
+                             multiplies unsigned by signed; then totals start at ``−BIAS * Σ a``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from jackfield_backends.cpu.emit import F16, F32, I16, I32, Value, call, join, lanes_of
+from jackfield_backends.cpu.isa import Isa, current
+
+__all__ = ["Instructions", "in_force", "half_to_float", "load_half", "parts", "store_half", "store_masked"]
+
+Dot = Callable[[Value, Value, Value], Value]
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """One instruction set.
+
+    Attributes:
+        lanes: Rows of a panel that one pass of the micro-kernel multiplies: 16 or fewer, a power of two.
+        tile: Tokens of a pass; with ``lanes`` it decides how many registers hold totals.
+        bias: What ``stored`` adds to signed bytes.
+        has_half: Whether float16 converts in hardware.
+    """
+
+    dot_small: Dot
+    dot_signed: Dot
+    lanes: int
+    tile: int
+    bias: int
+    has_half: bool
+
+
+def parts(values: Sequence[Value], count: int, work: Callable[..., Value]) -> Value:
+    """Apply ``work`` to pieces of ``count`` lanes of the last value, and as many of the others, and join."""
+    pieces = max(1, values[-1].count // count)
+    if pieces == 1:
+        return work(*values)
+    done = []
+    for i in range(pieces):
+        cut = [v.lanes(range(i * v.count // pieces, (i + 1) * v.count // pieces)) for v in values]
+        done.append(work(*cut))
+    while len(done) > 1:
+        done = [join(low, high) for low, high in zip(done[::2], done[1::2], strict=True)]
+    return done[0]
+
+
+# ---- AVX-512 -------------------------------------------------------------------------------------
+
+
+def _dot_vnni(total: Value, u: Value, a: Value) -> Value:
+    def dot(total: Value, u: Value, a: Value) -> Value:
+        return call(u.b, f"llvm.x86.avx512.vpdpbusd.{8 * u.count}", total.type, [total, u, a])
+
+    return parts([total, u, a], 64, dot)
+
+
+# ---- AVX2 ----------------------------------------------------------------------------------------
+
+
+def _pairs_avx2(u: Value, a: Value) -> Value:
+    return call(u.b, "llvm.x86.avx2.pmadd.ub.sw", lanes_of(I16, 16), [u, a])
+
+
+def _fours_avx2(total: Value, pairs: Value) -> Value:
+    return total + call(pairs.b, "llvm.x86.avx2.pmadd.wd", lanes_of(I32, 8), [pairs, pairs.constant(1)])
+
+
+def _dot_small_avx2(total: Value, u: Value, a: Value) -> Value:
+    return parts([total, u, a], 32, lambda t, u, a: _fours_avx2(t, _pairs_avx2(u, a)))
+
+
+def _dot_signed_avx2(total: Value, w: Value, a: Value) -> Value:
+    """Multiply |w| by a with w's sign: a pair's sum stays below 2 * 128 * 127 < 2^15."""
+
+    def dot(total: Value, w: Value, a: Value) -> Value:
+        sign = "llvm.x86.avx2.psign.b"
+        signed = call(w.b, sign, w.type, [a, w])
+        return _fours_avx2(total, _pairs_avx2(call(w.b, sign, w.type, [w, w]), signed))
+
+    return parts([total, w, a], 32, dot)
+
+
+# ---- Arm -----------------------------------------------------------------------------------------
+
+
+def _dot_neon(total: Value, w: Value, a: Value) -> Value:
+    def dot(total: Value, w: Value, a: Value) -> Value:
+        return call(w.b, "llvm.aarch64.neon.sdot.v4i32.v16i8", total.type, [total, w, a])
+
+    return parts([total, w, a], 16, dot)
+
+
+# ---- everywhere ----------------------------------------------------------------------------------
+
+
+def _dot_portable(total: Value, w: Value, a: Value) -> Value:
+    """Widen to 16 bits, where every machine multiplies, and add neighbours twice."""
+
+    def dot(total: Value, w: Value, a: Value) -> Value:
+        x, y = w.signed(I16).signed(I32), a.signed(I16).signed(I32)
+        product = x * y
+        for _ in range(2):
+            product = product.lanes(range(0, product.count, 2)) + product.lanes(range(1, product.count, 2))
+        return total + product
+
+    return parts([total, w, a], 16, dot)
+
+
+TABLES: Mapping[Isa, Instructions] = {
+    Isa.AVX512: Instructions(_dot_vnni, _dot_vnni, lanes=16, tile=12, bias=128, has_half=True),
+    Isa.AVX2: Instructions(_dot_small_avx2, _dot_signed_avx2, lanes=8, tile=4, bias=0, has_half=True),
+    Isa.NEON: Instructions(_dot_neon, _dot_neon, lanes=8, tile=6, bias=0, has_half=True),
+    Isa.PORTABLE: Instructions(_dot_portable, _dot_portable, lanes=4, tile=4, bias=0, has_half=False),
+}
+
+
+def in_force() -> Instructions:
+    """Return the table of the instruction set in force; for generators only."""
+    return TABLES[current()]
+
+
+# ---- float16 -------------------------------------------------------------------------------------
+
+
+def load_half(address: Value, count: int, offset: int = 0) -> Value:
+    """Read float16 lanes as float32."""
+    if in_force().has_half:
+        return address.load(F16, count, offset).signed(F32)
+    return _half_to_float(address.load(I16, count, offset).unsigned(I32))
+
+
+def half_to_float(bits: Value) -> Value:
+    """Return the float32 of float16 bits, 16-bit integers."""
+    return bits.bits(F16).signed(F32) if in_force().has_half else _half_to_float(bits.unsigned(I32))
+
+
+def store_half(address: Value, value: Value) -> None:
+    """Write float32 lanes as float16, rounded to the nearest, ties to even."""
+    if in_force().has_half:
+        address.store(value.signed(F16))
+    else:
+        address.store(_float_to_half(value.bits(I32)).signed(I16))
+
+
+def _half_to_float(bits: Value) -> Value:
+    """Move exponent and mantissa into place and multiply by 2^112, which also makes subnormals right."""
+    magnitude = ((bits & 0x7FFF) << 13).bits(F32) * 2.0**112
+    special = (bits & 0x7C00).compare("==", 0x7C00)
+    exact = special.choose(magnitude.bits(I32) | 0x7F800000, magnitude.bits(I32))
+    return (exact | ((bits & 0x8000) << 16)).bits(F32)
+
+
+def _float_to_half(bits: Value) -> Value:
+    sign = (bits & 0x80000000) >> 16
+    magnitude = bits & 0x7FFFFFFF
+    # normal: move the exponent's zero and round to even; what overflows becomes infinity
+    odd = (magnitude >> 13) & 1
+    normal = (magnitude - (112 << 23) + 0xFFF + odd) >> 13
+    # subnormal: adding 0.5 leaves the rounded mantissa in the low bits
+    small = (magnitude.bits(F32) + 0.5).bits(I32) - 0x3F000000
+    half = magnitude.below(113 << 23).choose(small, normal)
+    half = magnitude.below(0x477FF000).choose(half, half.constant(0x7C00))
+    nan = magnitude.constant(0x7F800000).below(magnitude)
+    return nan.choose(half.constant(0x7E00), half) | sign
+
+
+def store_masked(address: Value, value: Value, mask: Value) -> None:
+    """Write the lanes whose bit is set."""
+    for i in range(value.count):
+        with value.b.if_then(mask.lane(i).v):
+            address.store(value.lane(i), 4 * i)

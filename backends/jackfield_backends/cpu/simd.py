@@ -1,0 +1,514 @@
+"""The SIMD vocabulary of kernels: LLVM vectors as numba types, operators on them, and a few dozen operations.
+
+Vectors are named by what they hold: ``f32x16`` is sixteen float32. LLVM splits what is wider than the machine's
+registers, so a kernel is written once, for 512 bits. ``+ - * /`` take two vectors of one type, or a vector and a
+scalar; ``& | ^`` integers. NaN and infinity keep their meaning everywhere.
+
+What one instruction set does differently from another is in ``instructions.py``; addresses are int64.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
+
+from jackfield_backends.cpu import instructions
+from jackfield_backends.cpu.emit import F32, I8, I16, I32, I64, Value, constant, lanes_of
+
+__all__ = [
+    "Vector",
+    "absolute",
+    "exp",
+    "f32x8",
+    "f32x16",
+    "fma",
+    "greatest",
+    "i8x32",
+    "i8x64",
+    "i32x8",
+    "i32x16",
+    "keep_first",
+    "load_bf16",
+    "load_bf16_f32x16",
+    "load_f16",
+    "load_f16_f32x16",
+    "load_f32",
+    "load_f32x8",
+    "load_f32x16",
+    "load_i8",
+    "load_i8_f32x16",
+    "load_i32",
+    "load_i32x16",
+    "load_u8",
+    "load_u16",
+    "log",
+    "maximum",
+    "minimum",
+    "operation",
+    "prefetch",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "splat",
+    "splat_i32",
+    "sqrt",
+    "store_f16",
+    "store_f16_f32x16",
+    "store_f32",
+    "store_f32x8",
+    "store_f32x16",
+    "store_first",
+    "store_i8",
+    "store_i32",
+    "store_i32x16",
+    "tanh",
+    "total",
+]
+
+ELEMENTS = {"i8": I8, "i16": I16, "i32": I32, "f32": F32}
+
+
+class Vector(types.Type):  # type: ignore[misc]  # numba has no types
+    """The numba type of ``count`` lanes of ``element``."""
+
+    def __init__(self, element: str, count: int) -> None:
+        self.element, self.count = element, count
+        super().__init__(name=f"{element}x{count}")
+
+    @property
+    def lanes(self) -> Any:
+        """The LLVM type."""
+        return lanes_of(ELEMENTS[self.element], self.count)
+
+
+@register_model(Vector)  # type: ignore[untyped-decorator]
+class VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+    """A vector is an LLVM vector wherever it is."""
+
+    def __init__(self, manager: Any, kind: Vector) -> None:
+        super().__init__(manager, kind, kind.lanes)
+
+
+i8x32, i8x64 = Vector("i8", 32), Vector("i8", 64)
+i32x8, i32x16 = Vector("i32", 8), Vector("i32", 16)
+f32x8, f32x16 = Vector("f32", 8), Vector("f32", 16)
+i64, i32, f32, nothing = types.int64, types.int32, types.float32, types.void
+
+Generator = Callable[..., Value | None]
+
+
+def _generate(generator: Generator) -> Callable[[Any, Any, Any, Any], Any]:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        result = generator(*(Value(builder, value) for value in values))
+        return context.get_dummy_value() if result is None else result.v
+
+    return generate
+
+
+def _intrinsic(define: Any, generator: Generator) -> Any:
+    names = ["typing_context", *inspect.signature(generator).parameters]
+    define.__signature__ = inspect.Signature(
+        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    )
+    define.__doc__, define.__name__ = generator.__doc__, generator.__name__
+    return intrinsic(define)
+
+
+def operation(result: Any, *parameters: Any) -> Callable[[Generator], Any]:
+    """Make a generator of code a function that kernels call, of one signature."""
+
+    def decorate(generator: Generator) -> Any:
+        def define(typing_context: Any, *arguments: Any) -> Any:
+            return result(*parameters), _generate(generator)
+
+        return _intrinsic(define, generator)
+
+    return decorate
+
+
+def elementwise(generator: Generator) -> Any:
+    """Make a generator a function of vectors of one type that returns that type."""
+
+    def define(typing_context: Any, *arguments: Any) -> Any:
+        return arguments[0](*[arguments[0]] * len(arguments)), _generate(generator)
+
+    return _intrinsic(define, generator)
+
+
+# ---- operators -----------------------------------------------------------------------------------
+
+
+def _number(value: Value, like: Value) -> Value:
+    """Bring a scalar operand to the vector's element."""
+    if value.count > 1 or value.type == like.element:
+        return value
+    if like.element == F32:
+        if isinstance(value.type, ir.IntType):
+            return value.new(value.b.sitofp(value.v, F32))
+        return value.new(value.b.fptrunc(value.v, F32))
+    return value.signed(like.element)
+
+
+def _operator(function: Any, apply: Callable[[Value, Value], Value]) -> None:
+    @infer_global(function)
+    class VectorOperator(AbstractTemplate):  # type: ignore[misc]
+        def generic(self, args: Any, kws: Any) -> Any:
+            if len(args) != 2 or not any(isinstance(a, Vector) for a in args):
+                return None
+            kind = next(a for a in args if isinstance(a, Vector))
+            fits = all(a == kind or isinstance(a, types.Number) for a in args)
+            return signature(kind, *args) if fits else None
+
+    def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        x, y = (Value(builder, value) for value in values)
+        like = x if x.count > 1 else y
+        x, y = _number(x, like).splat(like.count), _number(y, like).splat(like.count)
+        return apply(x, y).v
+
+    for first, second in ((Vector, Vector), (Vector, types.Number), (types.Number, Vector)):
+        lower_builtin(function, first, second)(lower)
+
+
+for _function in (
+    operator.add,
+    operator.sub,
+    operator.mul,
+    operator.truediv,
+    operator.and_,
+    operator.or_,
+    operator.xor,
+):
+    _operator(_function, _function)
+
+
+@infer_global(operator.neg)
+class VectorNegative(AbstractTemplate):  # type: ignore[misc]
+    """Types ``-x``."""
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        """Return the signature for vectors."""
+        return signature(args[0], args[0]) if isinstance(args[0], Vector) else None
+
+
+@lower_builtin(operator.neg, Vector)  # type: ignore[untyped-decorator]
+def _negative(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    return (-Value(builder, values[0])).v
+
+
+# ---- memory --------------------------------------------------------------------------------------
+
+
+@operation(f32x16, i64)
+def load_f32x16(address: Value) -> Value:
+    """Read sixteen float32."""
+    return address.load(F32, 16)
+
+
+@operation(f32x8, i64)
+def load_f32x8(address: Value) -> Value:
+    """Read eight float32."""
+    return address.load(F32, 8)
+
+
+@operation(i32x16, i64)
+def load_i32x16(address: Value) -> Value:
+    """Read sixteen int32."""
+    return address.load(I32, 16)
+
+
+@operation(f32x16, i64)
+def load_f16_f32x16(address: Value) -> Value:
+    """Read sixteen float16 as float32."""
+    return instructions.load_half(address, 16)
+
+
+@operation(f32x16, i64)
+def load_bf16_f32x16(address: Value) -> Value:
+    """Read sixteen bfloat16 as float32."""
+    return (address.load(I16, 16).unsigned(I32) << 16).bits(F32)
+
+
+@operation(f32x16, i64)
+def load_i8_f32x16(address: Value) -> Value:
+    """Read sixteen int8 as float32."""
+    return address.load(I8, 16).signed(I32).signed(F32)
+
+
+@operation(f32, i64)
+def load_f32(address: Value) -> Value:
+    """Read a float32."""
+    return address.load(F32)
+
+
+@operation(f32, i64)
+def load_f16(address: Value) -> Value:
+    """Read a float16 as float32."""
+    return instructions.load_half(address, 1)
+
+
+@operation(f32, i64)
+def load_bf16(address: Value) -> Value:
+    """Read a bfloat16 as float32."""
+    return (address.load(I16).unsigned(I32) << 16).bits(F32)
+
+
+@operation(i64, i64)
+def load_i32(address: Value) -> Value:
+    """Read an int32 as int64."""
+    return address.load(I32).signed(I64)
+
+
+@operation(i64, i64)
+def load_u16(address: Value) -> Value:
+    """Read a uint16 as int64."""
+    return address.load(I16).unsigned(I64)
+
+
+@operation(i64, i64)
+def load_u8(address: Value) -> Value:
+    """Read a uint8 as int64."""
+    return address.load(I8).unsigned(I64)
+
+
+@operation(i64, i64)
+def load_i8(address: Value) -> Value:
+    """Read an int8 as int64."""
+    return address.load(I8).signed(I64)
+
+
+@operation(nothing, i64, f32x16)
+def store_f32x16(address: Value, value: Value) -> None:
+    """Write sixteen float32."""
+    address.store(value)
+
+
+@operation(nothing, i64, f32x8)
+def store_f32x8(address: Value, value: Value) -> None:
+    """Write eight float32."""
+    address.store(value)
+
+
+@operation(nothing, i64, i32x16)
+def store_i32x16(address: Value, value: Value) -> None:
+    """Write sixteen int32."""
+    address.store(value)
+
+
+@operation(nothing, i64, f32x16)
+def store_f16_f32x16(address: Value, value: Value) -> None:
+    """Write sixteen float32 as float16, rounded to the nearest, ties to even."""
+    instructions.store_half(address, value)
+
+
+@operation(nothing, i64, f32)
+def store_f32(address: Value, value: Value) -> None:
+    """Write a float32."""
+    address.store(value)
+
+
+@operation(nothing, i64, f32)
+def store_f16(address: Value, value: Value) -> None:
+    """Write a float32 as float16."""
+    instructions.store_half(address, value)
+
+
+@operation(nothing, i64, i64)
+def store_i32(address: Value, value: Value) -> None:
+    """Write the low half of an int64."""
+    address.store(value.signed(I32))
+
+
+@operation(nothing, i64, i64)
+def store_i8(address: Value, value: Value) -> None:
+    """Write the low byte of an int64."""
+    address.store(value.signed(I8))
+
+
+@operation(nothing, i64, f32x16, i64)
+def store_first(address: Value, value: Value, count: Value) -> None:
+    """Write the first ``count`` of sixteen float32, the rest stays as it is."""
+    instructions.store_masked(address, value, _first(value, count))
+
+
+@operation(nothing, i64)
+def prefetch(address: Value) -> None:
+    """Ask for the cache line at an address, which need not be mapped."""
+    address.prefetch()
+
+
+# ---- arithmetic ----------------------------------------------------------------------------------
+
+
+@operation(f32x16, f32)
+def splat(value: Value) -> Value:
+    """Return sixteen times a float32."""
+    return value.splat(16)
+
+
+@operation(i32x16, i64)
+def splat_i32(value: Value) -> Value:
+    """Return sixteen times the low half of an int64."""
+    return value.signed(I32).splat(16)
+
+
+@elementwise
+def fma(x: Value, y: Value, z: Value) -> Value:
+    """Return ``x * y + z``, fused where the processor fuses."""
+    return x.fma(y, z)
+
+
+@elementwise
+def maximum(x: Value, y: Value) -> Value:
+    """Return the greater of each lane, ``x`` where either is NaN."""
+    return x.compare("<", y).choose(y, x)
+
+
+@elementwise
+def minimum(x: Value, y: Value) -> Value:
+    """Return the smaller of each lane, ``x`` where either is NaN."""
+    return y.compare("<", x).choose(y, x)
+
+
+@elementwise
+def absolute(x: Value) -> Value:
+    """Return the magnitude of float lanes."""
+    return x.function("fabs")
+
+
+@elementwise
+def sqrt(x: Value) -> Value:
+    """Return the square root of float lanes."""
+    return x.function("sqrt")
+
+
+def _first(value: Value, count: Value) -> Value:
+    numbers = constant(value.b, I32, list(range(value.count)), value.count)
+    return numbers.compare("<", count.signed(I32).splat(value.count))
+
+
+@operation(f32x16, f32x16, i64, f32)
+def keep_first(value: Value, count: Value, other: Value) -> Value:
+    """Keep the first ``count`` lanes and put ``other`` in the rest."""
+    return _first(value, count).choose(value, other)
+
+
+@operation(f32, f32x16)
+def total(value: Value) -> Value:
+    """Return the sum of the lanes."""
+    return value.total()
+
+
+@operation(f32, f32x16)
+def greatest(value: Value) -> Value:
+    """Return the greatest lane, lanes that are NaN left out."""
+    return value.fold(lambda x, y: x.compare("<", y).choose(y, x))
+
+
+# ---- functions -----------------------------------------------------------------------------------
+
+LOG2_E = 1.4426950408889634
+LN2_HIGH, LN2_LOW = 0.693145751953125, 1.428606765330187e-06
+ROUND_TO_INT = 12582912.0  # 1.5 * 2^23: adding it leaves the rounded integer in the low bits
+
+
+def exp_of(x: Value) -> Value:
+    """Return e^x: 2^n times a polynomial; 0 below -86.9, infinite above 88.3, NaN for NaN; within 2 ulp."""
+    low = x.compare("<", -86.9)
+    high = x.compare(">", 88.73)
+    x = high.choose(x.constant(88.73), low.choose(x.constant(-86.9), x))
+    n = (x * LOG2_E).function("rint")
+    r = n.fma(-LN2_LOW, n.fma(-LN2_HIGH, x))
+    p = r.constant(1 / 5040)
+    for coefficient in (1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0):
+        p = p.fma(r, r.constant(coefficient))
+    # in two factors, since 2^128 is not a float
+    half = (n + (ROUND_TO_INT + 126)).bits(I32) << 23
+    power = half.bits(F32)
+    return low.choose(x.constant(0.0), p * power * 2.0)
+
+
+def log_of(x: Value) -> Value:
+    """Return the natural logarithm of normal positive lanes; -infinity for 0, NaN below; within 3 ulp."""
+    bits = x.bits(I32)
+    shifted = bits - 0x3F3504F3  # sqrt(1/2): the mantissa lies in [sqrt(1/2), sqrt(2))
+    exponent = x.new(x.b.ashr(shifted.v, shifted.constant(23).v))
+    m = ((shifted & 0x007FFFFF) + 0x3F3504F3).bits(F32)
+    s = (m - 1.0) / (m + 1.0)
+    z = s * s
+    p = z.constant(2 / 9)
+    for coefficient in (2 / 7, 2 / 5, 2 / 3):
+        p = p.fma(z, z.constant(coefficient))
+    n = exponent.signed(F32)
+    tail = n.fma(LN2_LOW, p * z * s)
+    value = n.fma(LN2_HIGH, s.fma(2.0, tail))
+    value = x.compare(">", 3.4028234e38).choose(x, value)
+    value = x.compare("==", 0.0).choose(x.constant(float("-inf")), value)
+    return x.compare(">=", 0.0).choose(value, float("nan"))
+
+
+def sigmoid_of(x: Value) -> Value:
+    """Return 1 / (1 + e^-x)."""
+    return 1.0 / (exp_of(-x) + 1.0)
+
+
+def tanh_of(x: Value) -> Value:
+    """Return tanh x; near 0 by its series, where the quotient would cancel."""
+    z = x * x
+    p = z.constant(-17 / 315).fma(z, z.constant(2 / 15)).fma(z, z.constant(-1 / 3))
+    near = (p * z).fma(x, x)
+    far = 1.0 - 2.0 / (exp_of(x + x) + 1.0)
+    return x.function("fabs").compare("<", 0.1).choose(near, far)
+
+
+def softplus_of(x: Value) -> Value:
+    """Return log(1 + e^x), which is x where e^x is large."""
+    grown = exp_of(-x.function("fabs"))
+    # log1p by its own correction: log(1 + t) * t / ((1 + t) - 1); the branch for tiny t is t itself
+    whole = x.compare(">", 0.0).choose(x, 0.0)
+    u = grown + 1.0
+    tiny = grown.compare("<", 1e-4)
+    series = grown.fma(grown * -0.5, grown)
+    return whole + tiny.choose(series, log_of(u))
+
+
+@elementwise
+def exp(x: Value) -> Value:
+    """Return e^x."""
+    return exp_of(x)
+
+
+@elementwise
+def log(x: Value) -> Value:
+    """Return the natural logarithm."""
+    return log_of(x)
+
+
+@elementwise
+def sigmoid(x: Value) -> Value:
+    """Return 1 / (1 + e^-x)."""
+    return sigmoid_of(x)
+
+
+@elementwise
+def silu(x: Value) -> Value:
+    """Return x / (1 + e^-x)."""
+    return x / (exp_of(-x) + 1.0)
+
+
+@elementwise
+def tanh(x: Value) -> Value:
+    """Return the hyperbolic tangent."""
+    return tanh_of(x)
+
+
+@elementwise
+def softplus(x: Value) -> Value:
+    """Return log(1 + e^x)."""
+    return softplus_of(x)
