@@ -76,7 +76,7 @@ _RETIRED = "a retired layout; convert the model again"
 _ACTIVATIONS = "an activation format that no weight is stored in"
 
 REFUSED_TYPES: Mapping[int, str] = MappingProxyType(
-    dict.fromkeys((4, 5, 31, 32, 33, 36, 37, 38), _RETIRED) | dict.fromkeys((9, 15), _ACTIVATIONS)
+    dict[int, str].fromkeys((4, 5, 31, 32, 33, 36, 37, 38), _RETIRED) | {9: _ACTIVATIONS, 15: _ACTIVATIONS}
 )
 """Type ids that are known and not read, with the reason."""
 

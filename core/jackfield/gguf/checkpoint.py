@@ -41,7 +41,7 @@ class Checkpoint:
 
     def __init__(self, parts: list[_Part]) -> None:
         self._sources = [part.source for part in parts]
-        self._tensors = _merge(parts)
+        self._tensors: Mapping[str, Tensor] = _merge(parts)
         self.metadata = parts[0].metadata
         """Keys and values, those of the first file when the checkpoint is split."""
 
@@ -76,7 +76,7 @@ class Checkpoint:
 
     def close(self) -> None:
         """Let go of the files; safe to call twice."""
-        self._tensors = MappingProxyType({})
+        self._tensors = {}
         for source in self._sources:
             source.close()
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["F32", "fields_of", "fields_of_runs", "floats", "halves", "signs_of", "with_dtype"]
+__all__ = ["F32", "fields_of", "fields_of_runs", "floats", "halved", "halves", "signs_of", "with_dtype"]
 
 F32 = npt.NDArray[np.float32]
 
@@ -20,6 +20,12 @@ def with_dtype(blocks: npt.NDArray[np.uint8], layout: np.dtype[np.void]) -> npt.
 def floats(numbers: npt.NDArray[Any]) -> F32:
     """Return whole numbers as float32."""
     return numbers.astype(np.float32)
+
+
+def halved(numbers: F32, times: int) -> F32:
+    """Return ``numbers / 2 ** times``."""
+    result: F32 = np.ldexp(numbers, -times)
+    return result
 
 
 def halves(column: npt.NDArray[Any]) -> F32:
@@ -47,7 +53,7 @@ def fields_of_runs(packed: npt.NDArray[Any], run: int, width: int) -> npt.NDArra
 
 def signs_of(bits: npt.NDArray[np.uint8]) -> F32:
     """Return -1 for each set bit, else 1, lowest bit first: ``[..., n]`` to ``[..., n, 8]``."""
-    return np.float32(1) - np.float32(2) * floats(_split(bits, 1))
+    return 1 - 2 * floats(_split(bits, 1))
 
 
 def _split(packed: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:

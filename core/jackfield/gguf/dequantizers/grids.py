@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jackfield.gguf.dequantizers.bits import F32, fields_of, halves, signs_of, with_dtype
+from jackfield.gguf.dequantizers.bits import F32, fields_of, floats, halved, halves, signs_of, with_dtype
 
 __all__ = ["DEQUANTIZERS", "grid_of"]
 
@@ -24,14 +24,13 @@ IQ3_XXS = np.dtype([("d", "<f2"), ("qs", "u1", 64), ("signs", "<u4", 8)])
 IQ3_S = np.dtype([("d", "<f2"), ("qs", "u1", 64), ("qh", "u1", 8), ("signs", "u1", 32), ("scales", "u1", 4)])
 IQ1_S = np.dtype([("d", "<f2"), ("qs", "u1", 32), ("qh", "<u2", 8)])
 IQ1_M = np.dtype([("qs", "u1", 32), ("qh", "u1", 16), ("scales", "<u2", 4)])
-DELTA = np.float32(0.125)
 
 
 def iq2_xxs(blocks: Bytes) -> F32:
     """Groups of 32: four indices, four seven-bit sign masks and a four-bit scale."""
     block = with_dtype(blocks, IQ2_XXS)
     words = block["groups"]["signs"]
-    scales = halves(block["d"]) * (np.float32(0.5) + (words >> 28).astype(np.float32)) * np.float32(0.25)
+    scales = halved(halves(block["d"]) * (2 * floats(words >> 28) + 1), 3)
     patterns = grid_of("IQ2_XXS")[block["groups"]["qs"]]
     return _signed(scales, patterns, _sign_masks(words))
 
@@ -41,7 +40,7 @@ def iq2_xs(blocks: Bytes) -> F32:
     block = with_dtype(blocks, IQ2_XS)
     words = block["qs"]
     patterns = grid_of("IQ2_XS")[words & 511]
-    return _signed(_quarter_scales(block), patterns, _even_parity((words >> 9).astype(np.uint8)))
+    return _signed(_scales_of_sixteen(block), patterns, _even_parity((words >> 9).astype(np.uint8)))
 
 
 def iq2_s(blocks: Bytes) -> F32:
@@ -49,14 +48,14 @@ def iq2_s(blocks: Bytes) -> F32:
     block = with_dtype(blocks, IQ2_S)
     high = fields_of(block["qh"], 2).astype(np.uint16)
     patterns = grid_of("IQ2_S")[block["qs"] | high << 8]
-    return _signed(_quarter_scales(block), patterns, block["signs"])
+    return _signed(_scales_of_sixteen(block), patterns, block["signs"])
 
 
 def iq3_xxs(blocks: Bytes) -> F32:
     """Each 4 elements an index; for each 32, four seven-bit sign masks and a four-bit scale."""
     block = with_dtype(blocks, IQ3_XXS)
     words = block["signs"]
-    scales = halves(block["d"]) * (np.float32(0.5) + (words >> 28).astype(np.float32)) * np.float32(0.5)
+    scales = halved(halves(block["d"]) * (2 * floats(words >> 28) + 1), 2)
     return _signed(scales, grid_of("IQ3_XXS")[block["qs"]], _sign_masks(words))
 
 
@@ -65,7 +64,7 @@ def iq3_s(blocks: Bytes) -> F32:
     block = with_dtype(blocks, IQ3_S)
     high = fields_of(block["qh"], 1).astype(np.uint16)
     patterns = grid_of("IQ3_S")[block["qs"] | high << 8]
-    scales = halves(block["d"]) * (1 + 2 * fields_of(block["scales"], 4)).astype(np.float32)
+    scales = halves(block["d"]) * (2 * floats(fields_of(block["scales"], 4)) + 1)
     return _signed(scales, patterns, block["signs"])
 
 
@@ -74,8 +73,8 @@ def iq1_s(blocks: Bytes) -> F32:
     block = with_dtype(blocks, IQ1_S)
     words = block["qh"]
     high = (words[:, :, None] >> np.array([0, 3, 6, 9], np.uint16) & 7).reshape(-1, 32)
-    scales = halves(block["d"]) * (2 * (words >> 12 & 7) + 1).astype(np.float32)
-    shift = np.where(words & 0x8000, -DELTA, DELTA).repeat(4, axis=1)
+    scales = halves(block["d"]) * (2 * floats(words >> 12 & 7) + 1)
+    shift = _shift_of(words >> 15).repeat(4, axis=1)
     return _shifted(scales, grid_of("IQ1_S")[block["qs"] | high << 8], shift)
 
 
@@ -87,8 +86,8 @@ def iq1_m(blocks: Bytes) -> F32:
     spread = words >> 12 << np.array([0, 4, 8, 12], np.uint16)
     d = np.bitwise_or.reduce(spread, axis=1).astype("<u2").view("<f2")
     small = (words[:, :, None] >> np.array([0, 3, 6, 9], np.uint16) & 7).reshape(-1, 16)
-    scales = halves(d) * (2 * small + 1).astype(np.float32)
-    shift = np.where(nibbles & 8, -DELTA, DELTA)
+    scales = halves(d) * (2 * floats(small) + 1)
+    shift = _shift_of(nibbles >> 3)
     return _shifted(scales, grid_of("IQ1_S")[block["qs"] | (nibbles & 7) << 8], shift)
 
 
@@ -102,9 +101,9 @@ def grid_of(type_name: str) -> F32:
     return np.array(traits.grid, dtype=np.float32).reshape(traits.grid_shape)
 
 
-def _quarter_scales(block: npt.NDArray[Any]) -> F32:
-    small = fields_of(block["scales"], 4).astype(np.float32)
-    return halves(block["d"]) * (np.float32(0.5) + small) * np.float32(0.25)
+def _scales_of_sixteen(block: npt.NDArray[Any]) -> F32:
+    small = floats(fields_of(block["scales"], 4))
+    return halved(halves(block["d"]) * (2 * small + 1), 3)
 
 
 def _sign_masks(words: npt.NDArray[np.uint32]) -> Bytes:
@@ -126,10 +125,15 @@ def _signed(scales: F32, patterns: F32, masks: Bytes) -> F32:
     return values.reshape(num_blocks, -1) * signs_of(masks).reshape(num_blocks, -1)
 
 
+def _shift_of(bits: npt.NDArray[Any]) -> F32:
+    """Return -1/8 for each 1 and 1/8 for each 0."""
+    return halved(1 - 2 * floats(bits), 3)
+
+
 def _shifted(scales: F32, patterns: F32, shift: F32) -> F32:
     """Return ``scale * (pattern + shift)``; each scale covers its share of the 256 elements."""
     num_blocks, num_scales = scales.shape
-    values = (patterns + shift[:, :, None]).reshape(num_blocks, num_scales, -1)
+    values: F32 = np.add(patterns, shift[:, :, None]).reshape(num_blocks, num_scales, -1)
     return (scales[:, :, None] * values).reshape(num_blocks, -1)
 
 

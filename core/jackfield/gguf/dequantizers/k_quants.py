@@ -37,9 +37,9 @@ def q3_k(blocks: Bytes) -> F32:
     block = with_dtype(blocks, Q3_K)
     low = fields_of_runs(block["scales"][:, :8], 8, 4)
     high = fields_of_runs(block["scales"][:, 8:], 4, 2)
-    scales = (low | high << 4).astype(np.float32) - np.float32(32)
+    scales = (low | high << 4).astype(np.float32) - 32
     quants = fields_of_runs(block["qs"], 32, 2) | fields_of_runs(block["hmask"], 32, 1) << 2
-    return _scaled(halves(block["d"]) * scales, quants.astype(np.float32) - np.float32(4))
+    return _scaled(halves(block["d"]) * scales, quants.astype(np.float32) - 4)
 
 
 def q4_k(blocks: Bytes) -> F32:
@@ -63,14 +63,14 @@ def q6_k(blocks: Bytes) -> F32:
     block = with_dtype(blocks, Q6_K)
     quants = fields_of_runs(block["ql"], 64, 4) | fields_of_runs(block["qh"], 32, 2) << 4
     scales = halves(block["d"]) * block["scales"].astype(np.float32)
-    return _scaled(scales, quants.astype(np.float32) - np.float32(32))
+    return _scaled(scales, quants.astype(np.float32) - 32)
 
 
 def iq4_xs(blocks: Bytes) -> F32:
     """Four bits into ``IQ4_VALUES``; sub-blocks of 32 with six-bit scales, less 32."""
     block = with_dtype(blocks, IQ4_XS)
     high = fields_of(block["scales_h"][:, None], 2).astype(np.uint8)
-    scales = (fields_of(block["scales_l"], 4) | high << 4).astype(np.float32) - np.float32(32)
+    scales = (fields_of(block["scales_l"], 4) | high << 4).astype(np.float32) - 32
     return _scaled(halves(block["d"]) * scales, IQ4_VALUES[fields_of_runs(block["qs"], 16, 4)])
 
 

@@ -31,7 +31,7 @@ IQ4_VALUES = np.array(
 def q4_0(blocks: Bytes) -> F32:
     """``d * (q - 8)``, four bits."""
     block = with_dtype(blocks, Q4_0)
-    return halves(block["d"]) * (floats(fields_of_runs(block["qs"], 16, 4)) - np.float32(8))
+    return halves(block["d"]) * (floats(fields_of_runs(block["qs"], 16, 4)) - 8)
 
 
 def q4_1(blocks: Bytes) -> F32:
@@ -44,7 +44,7 @@ def q5_0(blocks: Bytes) -> F32:
     """``d * (q - 16)``, four bits and a fifth from a mask."""
     block = with_dtype(blocks, Q5_0)
     quants = fields_of_runs(block["qs"], 16, 4) | fields_of(block["qh"], 1) << 4
-    return halves(block["d"]) * (floats(quants) - np.float32(16))
+    return halves(block["d"]) * (floats(quants) - 16)
 
 
 def q5_1(blocks: Bytes) -> F32:
@@ -70,13 +70,13 @@ def iq4_nl(blocks: Bytes) -> F32:
 def q1_0(blocks: Bytes) -> F32:
     """``d`` where the bit is set, else ``-d``; 128 elements in order."""
     block = with_dtype(blocks, Q1_0)
-    return halves(block["d"]) * (np.float32(2) * floats(fields_of(block["qs"], 1)) - np.float32(1))
+    return halves(block["d"]) * (2 * floats(fields_of(block["qs"], 1)) - 1)
 
 
 def q2_0(blocks: Bytes) -> F32:
     """``d * (q - 1)``, two bits; 64 elements in order."""
     block = with_dtype(blocks, Q2_0)
-    return halves(block["d"]) * (floats(fields_of(block["qs"], 2)) - np.float32(1))
+    return halves(block["d"]) * (floats(fields_of(block["qs"], 2)) - 1)
 
 
 DEQUANTIZERS = {

@@ -27,7 +27,7 @@ def tq1_0(blocks: Bytes) -> F32:
 def tq2_0(blocks: Bytes) -> F32:
     """Two bits an element."""
     block = with_dtype(blocks, TQ2_0)
-    return halves(block["d"]) * (fields_of_runs(block["qs"], 32, 2).astype(np.float32) - np.float32(1))
+    return halves(block["d"]) * (fields_of_runs(block["qs"], 32, 2).astype(np.float32) - 1)
 
 
 def _digits(packed: Bytes, count: int) -> F32:
@@ -38,7 +38,7 @@ def _digits(packed: Bytes, count: int) -> F32:
     """
     shifted = packed[:, None, :] * POWERS[:count, None]
     digits = shifted.astype(np.uint16) * 3 >> 8
-    return digits.reshape(len(packed), -1).astype(np.float32) - np.float32(1)
+    return digits.reshape(len(packed), -1).astype(np.float32) - 1
 
 
 DEQUANTIZERS = {"TQ1_0": tq1_0, "TQ2_0": tq2_0}
