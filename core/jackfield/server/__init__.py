@@ -1,1 +1,39 @@
-"""The Litestar rail protocols mount on: settings, guards, limits, errors, uploads, health, metrics."""
+"""The Litestar rail protocols mount on: settings, guards, limits, errors, uploads, health, metrics.
+
+Start with ``app``: it shows how a protocol is written and what happens to a request.
+"""
+
+from __future__ import annotations
+
+from jackfield.server.app import Identity, ProtocolRoutes, Rail, SharedRoute, build_app
+from jackfield.server.bodies import convert, decode_json, json_response, read_body
+from jackfield.server.errors import ErrorSurface, HttpRefusal, presentable
+from jackfield.server.limits import CONVERSATION, UPLOAD
+from jackfield.server.settings import BodyLimits, ServerSettings, StreamTimes, UploadLimits
+from jackfield.server.streaming import ClientGone, Frames, collect, open_stream, while_connected
+
+__all__ = [
+    "CONVERSATION",
+    "UPLOAD",
+    "BodyLimits",
+    "ClientGone",
+    "ErrorSurface",
+    "Frames",
+    "HttpRefusal",
+    "Identity",
+    "ProtocolRoutes",
+    "Rail",
+    "ServerSettings",
+    "SharedRoute",
+    "StreamTimes",
+    "UploadLimits",
+    "build_app",
+    "collect",
+    "convert",
+    "decode_json",
+    "json_response",
+    "open_stream",
+    "presentable",
+    "read_body",
+    "while_connected",
+]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 __all__ = [
+    "ALLOWED_TEMPLATE_ARGUMENTS",
     "Constraint",
     "GenerationRequest",
     "Image",
@@ -19,6 +20,14 @@ __all__ = [
 ]
 
 ThinkLevel = Literal["low", "medium", "high"]
+
+ALLOWED_TEMPLATE_ARGUMENTS = frozenset(
+    {
+        "enable_thinking", "thinking", "reasoning_effort", "preserve_thinking", "clear_thinking",
+        "truncate_history_thinking", "drop_thinking", "add_vision_id", "date_string", "model_identity",
+    }
+)  # fmt: skip
+"""What ``chat_template_kwargs`` may set: scalars that templates read, nothing that steers the renderer."""
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -116,7 +125,7 @@ class Sampling(msgspec.Struct, frozen=True, omit_defaults=True):
     dry_base: float = 1.75
     dry_allowed_length: int = 2
     dry_penalty_last_n: int = -1
-    dry_sequence_breakers: list[str] = ["\n", ":", '"', "*"]
+    dry_sequence_breakers: list[str] = msgspec.field(default_factory=lambda: ["\n", ":", '"', "*"])
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, omit_defaults=True):
