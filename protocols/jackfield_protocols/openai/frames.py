@@ -1,0 +1,243 @@
+"""Events to OpenAI's shapes: streamed chunks and whole answers."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from jackfield.errors import JackfieldError
+from jackfield.service.events import (
+    Admitted,
+    CanvasPreview,
+    Event,
+    Failed,
+    Finished,
+    QueuePlace,
+    TextDelta,
+    ThinkingDelta,
+    TokenLogprob,
+    ToolCallDelta,
+    ToolCallDone,
+    Usage,
+)
+from jackfield_protocols.openai.errors import error_body
+
+__all__ = ["DONE", "ChatAnswer", "ChatChunks", "new_id", "sse", "usage_body"]
+
+DONE = b"data: [DONE]\n\n"
+
+
+def new_id(prefix: str) -> str:
+    """Return a fresh id of 30 characters, such as ``chatcmpl-…``."""
+    return f"{prefix}-{secrets.token_hex(16)}"[:30]
+
+
+def sse(value: Any) -> bytes:
+    """Return one Server-Sent Events frame of a JSON value."""
+    return b"data: " + msgspec.json.encode(value) + b"\n\n"
+
+
+def usage_body(usages: Sequence[Usage]) -> dict[str, Any]:
+    """Return ``usage`` of all choices together; the prompt counts once."""
+    prompt = usages[0].num_prompt_tokens if usages else 0
+    completion = sum(usage.num_completion_tokens for usage in usages)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": usages[0].num_cached_tokens if usages else 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": sum(usage.num_reasoning_tokens for usage in usages),
+            "accepted_prediction_tokens": sum(usage.num_accepted_draft_tokens for usage in usages),
+            "rejected_prediction_tokens": sum(usage.num_rejected_draft_tokens for usage in usages),
+        },
+    }
+
+
+def logprob_entries(logprobs: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
+    """Return ``logprobs.content`` entries of chat choices."""
+    return [
+        {
+            "token": item.text,
+            "logprob": item.logprob,
+            "bytes": item.bytes_,
+            "top_logprobs": [
+                {"token": text, "logprob": logprob, "bytes": data} for _, text, data, logprob in item.top
+            ],
+        }
+        for item in logprobs
+    ]
+
+
+class ChatChunks:
+    """Turns one request's events into ``chat.completion.chunk`` frames.
+
+    Args:
+        requested_model: The name the client used; queue frames repeat it.
+        include_usage: ``stream_options.include_usage``: a last chunk without choices carries the usage, and
+            every other chunk says ``usage: null``. Otherwise the finish chunk carries it.
+    """
+
+    def __init__(self, requested_model: str, *, num_choices: int, include_usage: bool) -> None:
+        self._id = new_id("chatcmpl")
+        self._created = int(time.time())
+        self._model = requested_model
+        self._include_usage = include_usage
+        self._num_choices = num_choices
+        self._named_roles: set[int] = set()
+        self._usages: list[Usage] = []
+
+    def frames(self, event: Event) -> Iterator[bytes]:
+        """Yield the frames of one event, the terminator included."""
+        match event:
+            case QueuePlace():
+                places = {"queue_position": event.position, "queue_pending": event.pending}
+                yield self._chunk(0, {"role": "assistant", "content": ""}, **places)
+            case Admitted():
+                self._model = event.model
+                for choice in range(self._num_choices):
+                    yield self._delta(choice, {"content": ""})
+            case TextDelta():
+                yield self._delta(event.choice, {"content": event.text}, event.logprobs)
+            case ThinkingDelta():
+                delta = {"reasoning_content": event.text, "reasoning": event.text}
+                yield self._delta(event.choice, delta, event.logprobs)
+            case ToolCallDelta():
+                yield self._delta(event.choice, {"tool_calls": [_call_delta(event)]})
+            case Finished():
+                yield from self._finish(event)
+            case Failed():
+                yield sse(error_body(JackfieldError.from_record(event.error), 500))
+            case ToolCallDone() | CanvasPreview():
+                return
+
+    def _delta(self, choice: int, delta: dict[str, Any], logprobs: Sequence[TokenLogprob] = ()) -> bytes:
+        if choice not in self._named_roles:
+            self._named_roles.add(choice)
+            delta = {"role": "assistant", **delta}
+        return self._chunk(choice, delta, logprobs=logprobs)
+
+    def _finish(self, event: Finished) -> Iterator[bytes]:
+        self._usages.append(event.usage)
+        is_last = len(self._usages) == self._num_choices
+        usage = {} if self._include_usage or not is_last else {"usage": usage_body(self._usages)}
+        yield self._chunk(event.choice, {}, reason=finish_reason(event), **usage)
+        if is_last:
+            if self._include_usage:
+                yield sse({**self._head(), "choices": [], "usage": usage_body(self._usages)})
+            yield DONE
+
+    def _chunk(
+        self,
+        choice: int,
+        delta: dict[str, Any],
+        *,
+        reason: str | None = None,
+        logprobs: Sequence[TokenLogprob] = (),
+        **extra: Any,
+    ) -> bytes:
+        body: dict[str, Any] = {"index": choice, "delta": delta, "finish_reason": reason}
+        if logprobs:
+            body["logprobs"] = {"content": logprob_entries(logprobs)}
+        if self._include_usage:
+            extra.setdefault("usage", None)
+        return sse({**self._head(), "choices": [body], **extra})
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._model,
+        }
+
+
+class ChatAnswer:
+    """Gathers one request's events into a whole ``chat.completion``."""
+
+    def __init__(self, requested_model: str, *, num_choices: int) -> None:
+        self._model = requested_model
+        self._choices = [_Choice() for _ in range(num_choices)]
+
+    def take(self, event: Event) -> None:
+        """Take an event.
+
+        Raises:
+            JackfieldError: The event is a failure.
+        """
+        match event:
+            case Admitted():
+                self._model = event.model
+            case TextDelta():
+                self._choices[event.choice].text.append(event.text)
+                self._choices[event.choice].logprobs.extend(event.logprobs)
+            case ThinkingDelta():
+                self._choices[event.choice].thinking.append(event.text)
+                self._choices[event.choice].logprobs.extend(event.logprobs)
+            case ToolCallDone():
+                self._choices[event.choice].calls.append(event)
+            case Finished():
+                self._choices[event.choice].end = event
+            case Failed():
+                raise JackfieldError.from_record(event.error)
+            case QueuePlace() | ToolCallDelta() | CanvasPreview():
+                return
+
+    def body(self) -> dict[str, Any]:
+        """Return the answer."""
+        return {
+            "id": new_id("chatcmpl"),
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": self._model,
+            "choices": [choice.body(index) for index, choice in enumerate(self._choices)],
+            "usage": usage_body([choice.end.usage for choice in self._choices if choice.end]),
+        }
+
+
+class _Choice:
+    """One choice while it grows."""
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.thinking: list[str] = []
+        self.calls: list[ToolCallDone] = []
+        self.logprobs: list[TokenLogprob] = []
+        self.end: Finished | None = None
+
+    def body(self, index: int) -> dict[str, Any]:
+        text = "".join(self.text)
+        message: dict[str, Any] = {"role": "assistant", "content": text if text or not self.calls else None}
+        if self.thinking:
+            thought = "".join(self.thinking)
+            message |= {"reasoning_content": thought, "reasoning": thought, "thinking": thought}
+        if self.calls:
+            message["tool_calls"] = [_whole_call(call) for call in self.calls]
+        return {
+            "index": index,
+            "message": message,
+            "logprobs": {"content": logprob_entries(self.logprobs)} if self.logprobs else None,
+            "finish_reason": finish_reason(self.end) if self.end else None,
+        }
+
+
+def finish_reason(event: Finished) -> str:
+    """Return OpenAI's word for how a choice ended."""
+    return "stop" if event.reason == "cancelled" else event.reason
+
+
+def _call_delta(event: ToolCallDelta) -> dict[str, Any]:
+    """The first piece of a call names it; later ones carry argument text only."""
+    if event.name:
+        function = {"name": event.name, "arguments": event.arguments}
+        return {"index": event.index, "id": event.id, "type": "function", "function": function}
+    return {"index": event.index, "function": {"arguments": event.arguments}}
+
+
+def _whole_call(call: ToolCallDone) -> dict[str, Any]:
+    arguments = msgspec.json.encode(call.arguments).decode()
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}

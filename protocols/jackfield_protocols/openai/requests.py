@@ -1,0 +1,355 @@
+"""Bodies to requests: pure translation, every refusal with the field's name."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any, cast
+
+import msgspec
+
+from jackfield.errors import RequestError, Unsupported
+from jackfield.server.bodies import convert
+from jackfield.service.requests import (
+    ALLOWED_TEMPLATE_ARGUMENTS,
+    GenerationRequest,
+    Image,
+    Message,
+    Sampling,
+    ThinkLevel,
+    ToolCall,
+    ToolChoice,
+    ToolDefinition,
+)
+from jackfield_protocols.openai.bodies import ChatBody, ChatMessage, CompletionBody, SamplingFields
+from jackfield_protocols.openai.response_format import constraint_from
+
+__all__ = ["chat_request", "completion_requests", "decode_chat", "decode_completion"]
+
+SURFACE = "openai"
+MAX_PROMPTS = 32
+EFFORTS: dict[str, bool | ThinkLevel] = {
+    "none": False,
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+    "max": "high",
+}
+COPIED_FIELDS = (
+    "temperature", "top_p", "top_k", "min_p", "typical_p", "presence_penalty", "frequency_penalty",
+    "repeat_last_n", "min_tokens", "ignore_eos", "mirostat", "mirostat_tau", "mirostat_eta",
+    "xtc_probability", "xtc_threshold", "dry_multiplier", "dry_base", "dry_allowed_length",
+    "dry_penalty_last_n", "dry_sequence_breakers",
+)  # fmt: skip
+
+
+# ---- decoding, in the contract's order of checks -------------------------------------------------
+
+
+def decode_chat(body: object) -> ChatBody:
+    """Check a decoded body: model first, then messages, then every field's type and range.
+
+    Raises:
+        RequestError: Naming the first field that is wrong.
+    """
+    fields = _require_object(body)
+    _require_model(fields)
+    if not isinstance(fields.get("messages"), list):
+        raise RequestError("messages is required and must be a list", param="messages")
+    return convert(fields, ChatBody)
+
+
+def decode_completion(body: object) -> CompletionBody:
+    """Check a decoded body of ``/v1/completions``. Raises ``RequestError``."""
+    fields = _require_object(body)
+    _require_model(fields)
+    return convert(fields, CompletionBody)
+
+
+def _require_object(body: object) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise RequestError(f"the body must be a JSON object, got {type(body).__name__}")
+    return cast("dict[str, Any]", body)
+
+
+def _require_model(fields: dict[str, Any]) -> None:
+    model = fields.get("model")
+    if model is None or (isinstance(model, str) and not model.strip()):
+        raise RequestError("model is required", param="model")
+
+
+# ---- chat ----------------------------------------------------------------------------------------
+
+
+def chat_request(body: ChatBody, *, request_id: str, owner: str) -> GenerationRequest:
+    """Translate ``/v1/chat/completions``.
+
+    Args:
+        owner: Who asks: salts the prefix cache and shares the queue fairly.
+
+    Raises:
+        RequestError: A field's value cannot be used; ``param`` names it.
+    """
+    if body.audio is not None or "audio" in (body.modalities or ()):
+        raise Unsupported("audio output is not supported; leave out modalities and audio", param="modalities")
+    sampling = _sampling(body, _max_tokens(body), _top_logprobs(body))
+    messages = [_message(index, message) for index, message in enumerate(body.messages)]
+    think = _think(body)
+    constraint = constraint_from(
+        body.response_format, think=bool(think), tools=bool(body.tools), composes=_composes(body)
+    )
+    return GenerationRequest(
+        id=request_id,
+        surface=SURFACE,
+        model=body.model,
+        messages=messages,
+        sampling=sampling,
+        tools=[_tool(index, tool) for index, tool in enumerate(body.tools or ())],
+        tool_choice=_tool_choice(body),
+        constraint=constraint,
+        think=think,
+        thinking_budget=_thinking_budget(body),
+        reset_session=body.cache_prompt is False,
+        cache_salt=owner,
+        template_arguments=_template_arguments(body.chat_template_kwargs or {}),
+        continue_final_message=bool(body.continue_final_message),
+        num_choices=body.n or 1,
+        dry_run=bool(body.dry_run),
+        priority_key=owner,
+    )
+
+
+def _max_tokens(body: ChatBody) -> int | None:
+    """``max_completion_tokens`` wins; -1 asks for what the context leaves; absent is the contract's 200."""
+    asked = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+    if asked is None:
+        return Sampling().max_tokens
+    if asked == 0:
+        raise RequestError("max_tokens is 0, expected at least 1 or -1 for no limit", param="max_tokens")
+    return None if asked < 0 else asked
+
+
+def _top_logprobs(body: ChatBody) -> int | None:
+    if body.top_logprobs is not None and not body.logprobs:
+        raise RequestError("top_logprobs needs logprobs to be true", param="top_logprobs")
+    return (body.top_logprobs or 0) if body.logprobs else None
+
+
+def _think(body: ChatBody) -> bool | ThinkLevel | None:
+    if body.think is not None:
+        return body.think
+    if body.reasoning_effort is not None:
+        if body.reasoning_effort not in EFFORTS:
+            raise RequestError(
+                f"reasoning_effort is {body.reasoning_effort!r}, expected one of {', '.join(EFFORTS)}",
+                param="reasoning_effort",
+            )
+        return EFFORTS[body.reasoning_effort]
+    enabled = (body.chat_template_kwargs or {}).get("enable_thinking")
+    return enabled if isinstance(enabled, bool) else None
+
+
+def _thinking_budget(body: ChatBody) -> int | None:
+    budget = body.thinking_budget if body.thinking_budget is not None else body.reasoning_budget
+    return None if budget is None or budget < 0 else budget
+
+
+def _composes(body: ChatBody) -> bool:
+    """Whether the client opted in to structured output together with tools or thinking."""
+    return bool((body.x_jackfield or {}).get("compose_structured")) or body.tool_choice == "none"
+
+
+def _template_arguments(given: dict[str, Any]) -> dict[str, str | int | float | bool]:
+    """Keep scalars of the allow-list; anything else could steer the renderer.
+
+    Raises:
+        RequestError: A name outside the list, or a value that is not a scalar.
+    """
+    for name, value in given.items():
+        if name not in ALLOWED_TEMPLATE_ARGUMENTS or not isinstance(value, str | int | float | bool):
+            allowed = ", ".join(sorted(ALLOWED_TEMPLATE_ARGUMENTS))
+            raise RequestError(
+                f"chat_template_kwargs {name!r} is not allowed, expected a scalar of: {allowed}",
+                param="chat_template_kwargs",
+            )
+    return given
+
+
+# ---- messages and tools --------------------------------------------------------------------------
+
+
+def _message(index: int, message: ChatMessage) -> Message:
+    place = f"messages[{index}]"
+    text, images = _content(message.content, place)
+    calls = [_tool_call(call, f"{place}.tool_calls[{i}]") for i, call in enumerate(message.tool_calls or ())]
+    return Message(
+        role="tool" if message.role == "function" else message.role,
+        content=text,
+        thinking=message.reasoning_content or message.reasoning or message.thinking,
+        tool_calls=calls,
+        tool_call_id=message.tool_call_id,
+        name=message.name,
+        images=images,
+    )
+
+
+def _content(content: str | list[dict[str, Any]] | None, place: str) -> tuple[str, list[Image]]:
+    if content is None or isinstance(content, str):
+        return content or "", []
+    texts: list[str] = []
+    images: list[Image] = []
+    for index, part in enumerate(content):
+        where = f"{place}.content[{index}]"
+        kind = part.get("type")
+        if kind in ("text", "input_text", "output_text", "refusal"):
+            texts.append(_text_of(part, where))
+        elif kind == "image_url":
+            images.append(_image(part, where))
+        else:
+            raise Unsupported(f"{where} has type {kind!r}, expected text or image_url", param=where)
+    return "\n".join(texts), images
+
+
+def _text_of(part: dict[str, Any], where: str) -> str:
+    text = part.get("text", part.get("refusal"))
+    if not isinstance(text, str):
+        raise RequestError(f"{where}.text must be a string", param=where)
+    return text
+
+
+def _image(part: dict[str, Any], where: str) -> Image:
+    """Take ``data:`` URLs only: to fetch one for a client would be to reach into the server's network."""
+    holder = part.get("image_url")
+    url = cast("dict[str, Any]", holder).get("url") if isinstance(holder, dict) else holder
+    if not isinstance(url, str) or not url.startswith("data:image/") or ";base64," not in url:
+        raise RequestError(f"{where}.image_url must be a data:image/…;base64 URL", param=where)
+    try:
+        return Image(base64.b64decode(url.partition(";base64,")[2], validate=True))
+    except binascii.Error as error:
+        raise RequestError(f"{where}.image_url is not valid base64", param=where) from error
+
+
+def _tool_call(call: dict[str, Any], place: str) -> ToolCall:
+    """Read a replayed call; arguments that are not a JSON object stay text rather than fail."""
+    function = call.get("function")
+    name = cast("dict[str, Any]", function).get("name") if isinstance(function, dict) else None
+    if not isinstance(function, dict) or not isinstance(name, str):
+        raise RequestError(f"{place}.function.name is required", param=place)
+    arguments: Any = cast("dict[str, Any]", function).get("arguments", {})
+    if isinstance(arguments, str):
+        try:
+            parsed = json.loads(arguments or "{}")
+        except ValueError:
+            parsed = arguments
+        arguments = parsed if isinstance(parsed, dict) else arguments
+    if not isinstance(arguments, dict | str):
+        raise RequestError(f"{place}.function.arguments must be a JSON text", param=place)
+    return ToolCall(
+        name=name, arguments=cast("dict[str, Any] | str", arguments), id=str(call.get("id") or "")
+    )
+
+
+def _tool(index: int, tool: dict[str, Any]) -> ToolDefinition:
+    place = f"tools[{index}]"
+    if tool.get("type", "function") != "function":
+        raise Unsupported(f"{place} has type {tool['type']!r}, expected 'function'", param=place)
+    function = tool.get("function")
+    if not isinstance(function, dict):
+        raise RequestError(f"{place}.function must be an object", param=place)
+    try:
+        return msgspec.convert(
+            {key: value for key, value in cast("dict[str, Any]", function).items() if value is not None},
+            ToolDefinition,
+        )
+    except msgspec.ValidationError as error:
+        raise RequestError(f"{place}.function: {error}", param=place) from error
+
+
+def _tool_choice(body: ChatBody) -> ToolChoice:
+    parallel = body.parallel_tool_calls is not False
+    choice = body.tool_choice
+    if choice is None or choice in ("auto", "none", "required"):
+        return ToolChoice(mode=cast("Any", choice or "auto"), parallel=parallel)
+    function: Any = choice.get("function") if isinstance(choice, dict) else None
+    name = cast("dict[str, Any]", function).get("name") if isinstance(function, dict) else None
+    if not isinstance(name, str):
+        raise RequestError(
+            f"tool_choice is {choice!r}, expected none, auto, required or a named function",
+            param="tool_choice",
+        )
+    offered = [cast("dict[str, Any]", tool.get("function") or {}).get("name") for tool in body.tools or ()]
+    if name not in offered:
+        raise RequestError(f"tool_choice names {name!r}, which is not among tools", param="tool_choice")
+    return ToolChoice(mode="required", name=name, parallel=parallel)
+
+
+# ---- completions ---------------------------------------------------------------------------------
+
+
+def completion_requests(body: CompletionBody, *, request_id: str, owner: str) -> list[GenerationRequest]:
+    """Translate ``/v1/completions``: one request a prompt.
+
+    Raises:
+        RequestError: No prompt, too many prompts, or a value that cannot be used.
+    """
+    prompts = _prompts(body.prompt)
+    if not 1 <= len(prompts) <= MAX_PROMPTS:
+        raise RequestError(f"{len(prompts)} prompts, expected 1 to {MAX_PROMPTS}", param="prompt")
+    asked = 16 if body.max_tokens is None else body.max_tokens
+    if asked == 0 and not body.echo:
+        raise RequestError("max_tokens is 0, expected at least 1, or echo", param="max_tokens")
+    sampling = _sampling(body, None if asked < 0 else asked, body.logprobs)
+    return [
+        GenerationRequest(
+            id=request_id if len(prompts) == 1 else f"{request_id}.{index}",
+            surface=SURFACE,
+            model=body.model,
+            prompt=prompt if isinstance(prompt, str) else None,
+            prompt_tokens=None if isinstance(prompt, str) else prompt,
+            suffix=body.suffix or None,
+            sampling=sampling,
+            cache_salt=owner,
+            num_choices=body.n or 1,
+            echo=bool(body.echo),
+            dry_run=bool(body.dry_run),
+            priority_key=owner,
+        )
+        for index, prompt in enumerate(prompts)
+    ]
+
+
+def _prompts(prompt: str | list[str] | list[int] | list[list[int]]) -> list[str | list[int]]:
+    if isinstance(prompt, str):
+        return [prompt]
+    if prompt and all(isinstance(item, int) for item in prompt):
+        return [cast("list[int]", prompt)]
+    return cast("list[str | list[int]]", prompt)
+
+
+# ---- sampling ------------------------------------------------------------------------------------
+
+
+def _sampling(body: SamplingFields, max_tokens: int | None, top_logprobs: int | None) -> Sampling:
+    given = {name: getattr(body, name) for name in COPIED_FIELDS if getattr(body, name) is not None}
+    repeat = body.repetition_penalty if body.repetition_penalty is not None else body.repeat_penalty
+    if repeat is not None:
+        given["repeat_penalty"] = repeat
+    if body.seed is not None and body.seed >= 0:
+        given["seed"] = body.seed
+    return Sampling(
+        max_tokens=max_tokens,
+        top_logprobs=top_logprobs,
+        stop=[body.stop] if isinstance(body.stop, str) else list(body.stop or ()),
+        logit_bias=_logit_bias(body.logit_bias or {}),
+        **given,
+    )
+
+
+def _logit_bias(given: dict[str, float]) -> dict[int, float]:
+    try:
+        return {int(token): bias for token, bias in given.items()}
+    except ValueError as error:
+        raise RequestError("logit_bias keys must be token ids", param="logit_bias") from error

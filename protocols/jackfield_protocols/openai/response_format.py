@@ -1,0 +1,79 @@
+"""``response_format``: what it asks for, and every way it can be wrong, in the contract's order."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from jackfield.constrain.strict_schema import strict_schema_problems
+from jackfield.errors import RequestError
+from jackfield.service.requests import Constraint
+
+__all__ = ["constraint_from"]
+
+PARAM = "response_format"
+
+
+def constraint_from(given: Any, *, think: bool, tools: bool, composes: bool) -> Constraint | None:
+    """Return the constraint a ``response_format`` asks for; ``None`` for plain text.
+
+    Args:
+        think: Whether the request asks for thinking.
+        tools: Whether it offers tools.
+        composes: The client opted in to structured output together with either; the contract refuses.
+
+    Raises:
+        RequestError: Each wrong input has its own message; an invalid schema lists what is wrong in
+            ``details``.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, dict):
+        raise RequestError("response_format must be an object", param=PARAM)
+    wrapper = cast("dict[str, Any]", given)
+    kind = wrapper.get("type")
+    if not isinstance(kind, str):
+        raise RequestError("response_format.type is required", param=f"{PARAM}.type")
+    if kind == "text":
+        return None
+    constraint = _structured(kind, wrapper)
+    if think and not composes:
+        raise RequestError("response_format cannot be combined with think=true", param=PARAM)
+    if tools and not composes:
+        raise RequestError("response_format cannot be combined with tools", param=PARAM)
+    if constraint.kind == "schema":
+        _check_schema(wrapper.get("json_schema", wrapper), constraint)
+    return constraint
+
+
+def _structured(kind: str, wrapper: dict[str, Any]) -> Constraint:
+    if kind == "json_object":
+        return Constraint(kind="json")
+    if kind != "json_schema":
+        raise RequestError(
+            f"response_format has unsupported type {kind!r}, expected text, json_object or json_schema",
+            param=f"{PARAM}.type",
+        )
+    inner = wrapper.get("json_schema", wrapper if "schema" in wrapper else None)
+    if not isinstance(inner, dict):
+        raise RequestError("response_format.json_schema must be an object", param=f"{PARAM}.json_schema")
+    fields = cast("dict[str, Any]", inner)
+    name, schema = fields.get("name"), fields.get("schema")
+    if not isinstance(name, str) or not name:
+        raise RequestError("response_format.json_schema.name is required", param=f"{PARAM}.json_schema.name")
+    if not isinstance(schema, dict):
+        raise RequestError(
+            "response_format.json_schema.schema must be an object", param=f"{PARAM}.json_schema.schema"
+        )
+    return Constraint(kind="schema", value=schema, name=name)
+
+
+def _check_schema(fields: dict[str, Any], constraint: Constraint) -> None:
+    problems = [] if fields.get("strict") is True else ["json_schema.strict must be true"]
+    problems += strict_schema_problems(constraint.value)
+    if problems:
+        raise RequestError(
+            f"response_format.json_schema is invalid: {'; '.join(problems)}",
+            param=f"{PARAM}.json_schema.schema",
+            code="invalid_json_schema",
+            details=problems,
+        )
