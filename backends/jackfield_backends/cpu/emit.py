@@ -159,7 +159,9 @@ class Value:
         """Return the lanes numbered, of this value and then of ``other``."""
         mask = list(indices)
         second = ir.Constant(self.type, ir.Undefined) if other is None else other.v
-        return self.new(self.b.shuffle_vector(self.v, second, ir.Constant(ir.VectorType(I32, len(mask)), mask)))
+        return self.new(
+            self.b.shuffle_vector(self.v, second, ir.Constant(ir.VectorType(I32, len(mask)), mask))
+        )
 
     def lane(self, i: int) -> Value:
         """Return one lane."""
