@@ -137,7 +137,11 @@ class Timings(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished"):
-    """A choice is complete. ``stop_text`` is the stop string that ended it, if one did."""
+    """A choice is complete.
+
+    ``stop_text`` is the stop string that ended it, if one did; ``tokens`` are the ids of prompt and answer
+    for a request with ``return_tokens``.
+    """
 
     reason: FinishReason
     usage: Usage
@@ -145,6 +149,7 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
     choice: int = 0
     stop_text: str | None = None
     note: str = ""
+    tokens: list[int] = []
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

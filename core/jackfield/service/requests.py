@@ -147,6 +147,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, omit_defaults=True):
         echo: Begin the answer with the prompt's own text.
         truncate: Drop the oldest messages when the prompt does not fit, and say so; else refuse.
         dry_run: Render and count, but generate nothing.
+        return_tokens: Put the ids of prompt and answer into ``Finished.tokens``.
         priority_key: Fairness is between these: the API key's digest, or "".
     """
 
@@ -172,4 +173,5 @@ class GenerationRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     echo: bool = False
     truncate: bool = False
     dry_run: bool = False
+    return_tokens: bool = False
     priority_key: str = ""
