@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,9 @@ from jackfield_backends.cpu.memory import Arena
 
 __all__ = ["DRIVERS", "Argument", "Call", "CallTable", "Crew"]
 
-Argument = int | float
+Argument = int | float | Kernel
+"""What a call passes; a kernel passes its address, for a kernel that calls another."""
+
 SPINS = 4000  # about 20 µs: longer than an even share of a step differs, far shorter than a time slice
 IDLE_YIELDS = 10_000  # some milliseconds on an idle machine: the time between two steps of a running stream
 
@@ -56,11 +58,17 @@ class Call:
     arguments: tuple[Argument, ...]
     barrier: bool = True
 
+    @property
+    def kernels(self) -> Iterator[Kernel]:
+        """Yield every kernel that must be compiled: the one called and those passed."""
+        yield self.kernel
+        yield from (value for value in self.arguments if isinstance(value, Kernel))
+
 
 class CallTable:
-    """Calls as native code sees them."""
+    """Calls as native code sees them; ``addresses`` has every kernel of ``Call.kernels``."""
 
-    def __init__(self, calls: Sequence[Call], addresses: Sequence[int], memory: Arena) -> None:
+    def __init__(self, calls: Sequence[Call], addresses: Mapping[Kernel, int], memory: Arena) -> None:
         self.length = len(calls)
         entries = memory.array(3 * len(calls), np.int64, "the call table").reshape(-1, 3)
         offsets = np.cumsum([0] + [-(-len(call.arguments) // 8) * 8 for call in calls])
@@ -68,11 +76,17 @@ class CallTable:
         for i, call in enumerate(calls):
             place = words[offsets[i] : offsets[i + 1]]
             for j, value in enumerate(call.arguments):
-                place[j] = value if isinstance(value, int) else np.float64(value).view(np.int64)
-            entries[i] = (addresses[i], words.ctypes.data + 8 * int(offsets[i]), call.barrier)
+                place[j] = _word_of(value, addresses)
+            entries[i] = (addresses[call.kernel], words.ctypes.data + 8 * int(offsets[i]), call.barrier)
         if len(calls):
             entries[-1, 2] = 1  # the step is over when all threads are done
         self.address = entries.ctypes.data
+
+
+def _word_of(value: Argument, addresses: Mapping[Kernel, int]) -> int:
+    if isinstance(value, Kernel):
+        return addresses[value]
+    return value if isinstance(value, int) else int(np.float64(value).view(np.int64))
 
 
 class Crew:
