@@ -1,0 +1,71 @@
+"""What a kernel's code depends on: the source of its module and of all that it imports, and the compiler."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib
+import platform
+import sys
+from pathlib import Path
+
+import llvmlite
+import numba
+
+from jackfield_backends.cpu import isa
+
+__all__ = ["compiler_digest", "source_digest"]
+
+HERE = __name__.partition(".")[0]
+
+
+@functools.cache
+def compiler_digest() -> str:
+    """Return a hash of the compiler's versions and of the processor it aims at."""
+    facts = (
+        numba.__version__, llvmlite.__version__, sys.version, platform.machine(), sys.platform,
+        isa.host_cpu(), *sorted(isa.host_features()),
+    )  # fmt: skip
+    return hashlib.sha256("\0".join(facts).encode()).hexdigest()[:16]
+
+
+@functools.cache
+def source_digest(module: str) -> str:
+    """Return a hash of the module's source and of its imports', within this package and the module's own."""
+    importlib.import_module(module)
+    packages = (HERE, module.partition(".")[0])
+    found: set[str] = set()
+    pending = [module]
+    while pending:
+        name = pending.pop()
+        if name not in found and name.partition(".")[0] in packages and _file(name) is not None:
+            found.add(name)
+            pending.extend(_imports(name))
+    digest = hashlib.sha256()
+    for name in sorted(found):
+        digest.update(name.encode() + b"\0" + _source(name))
+    return digest.hexdigest()[:16]
+
+
+@functools.cache
+def _source(module: str) -> bytes:
+    file = _file(module)
+    return b"" if file is None else file.read_bytes()
+
+
+def _file(module: str) -> Path | None:
+    found = getattr(sys.modules.get(module), "__file__", None)
+    return None if found is None else Path(found)
+
+
+@functools.cache
+def _imports(module: str) -> frozenset[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(_source(module))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(names)
