@@ -56,7 +56,7 @@ def generate_dialect() -> Dialect:
 
 
 def chat_dialect(*, native: bool) -> Dialect:
-    """Return the dialect of a chat: Ollama's own (``/api/chat``), or the contract's (``/api/chat/ollama``)."""
+    """Return the dialect of a chat: Ollama's own, ``/api/chat``, or the contract's, ``/api/chat/ollama``."""
     if native:
         return Dialect(_message_part, calls_on_last_frame=False, tool_calls_reason="stop")
     return Dialect(_message_part, calls_on_last_frame=True, tool_calls_reason="tool_calls")
@@ -83,12 +83,14 @@ def _message_part(text: str, thinking: str, calls: list[dict[str, Any]]) -> dict
 class Lines:
     """Turns one request's events into NDJSON lines."""
 
+    media_type = "application/x-ndjson"
+
     def __init__(self, requested_model: str, dialect: Dialect) -> None:
         self._model = requested_model
         self._dialect = dialect
         self._calls: list[dict[str, Any]] = []
 
-    def frames(self, event: Event) -> Iterator[bytes]:
+    def render(self, event: Event) -> Iterator[bytes]:
         """Yield the lines of one event."""
         match event:
             case QueuePlace():
@@ -116,6 +118,10 @@ class Lines:
                 )
             case ToolCallDelta() | CanvasPreview():
                 return
+
+    def end(self) -> Iterator[bytes]:
+        """Return what follows the last line: nothing."""
+        return iter(())
 
     def heartbeat(self) -> bytes:
         """Return a line that says nothing: an empty piece, which clients add harmlessly."""

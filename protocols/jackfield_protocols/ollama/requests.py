@@ -22,9 +22,24 @@ from jackfield.service.requests import (
     ToolCall,
     ToolDefinition,
 )
-from jackfield_protocols.ollama.bodies import ChatBody, ChatMessage, CommonFields, GenerateBody, Options
+from jackfield_protocols.ollama.bodies import (
+    ChatBody,
+    ChatMessage,
+    CommonFields,
+    GenerateBody,
+    Options,
+    ShowBody,
+)
 
-__all__ = ["chat_request", "decode_chat", "decode_generate", "generate_request", "require_model"]
+__all__ = [
+    "chat_request",
+    "decode_chat",
+    "decode_generate",
+    "decode_show",
+    "generate_request",
+    "require_model",
+    "with_model",
+]
 
 log = logging.getLogger("jackfield.protocols.ollama")
 SURFACE = "ollama"
@@ -60,9 +75,22 @@ def require_model(body: object) -> dict[str, Any]:
     return fields
 
 
+def with_model(body: object) -> object:
+    """Return the body with an older client's ``name`` as its ``model``."""
+    if not isinstance(body, dict):
+        return body
+    fields = cast("dict[str, Any]", body)
+    return fields if fields.get("model") else {**fields, "model": fields.get("name")}
+
+
 def decode_generate(body: object) -> GenerateBody:
     """Check a decoded body of ``/api/generate``. Raises ``RequestError``."""
     return convert(require_model(body), GenerateBody)
+
+
+def decode_show(body: object) -> ShowBody:
+    """Check a body that names a model as ``model`` or ``name``. Raises ``RequestError``."""
+    return convert(require_model(with_model(body)), ShowBody)
 
 
 def decode_chat(body: object) -> ChatBody:

@@ -9,7 +9,15 @@ from typing import Any
 from jackfield.errors import JackfieldError
 from jackfield.service.events import Event, Failed, Finished, TextDelta, ThinkingDelta, TokenLogprob, Usage
 from jackfield_protocols.openai.errors import error_body
-from jackfield_protocols.openai.frames import DONE, finish_reason, new_id, sse, usage_body
+from jackfield_protocols.openai.frames import (
+    DONE,
+    EVENT_STREAM,
+    HEARTBEAT,
+    finish_reason,
+    new_id,
+    sse,
+    usage_body,
+)
 
 __all__ = ["CompletionAnswer", "CompletionChunks"]
 
@@ -17,33 +25,40 @@ __all__ = ["CompletionAnswer", "CompletionChunks"]
 class CompletionChunks:
     """Turns the events of one prompt into ``text_completion`` frames."""
 
-    def __init__(self, model: str, *, num_choices: int, include_usage: bool) -> None:
+    media_type = EVENT_STREAM
+
+    def __init__(self, model: str, *, include_usage: bool) -> None:
         self._head = {
             "id": new_id("cmpl"),
             "object": "text_completion",
             "created": int(time.time()),
             "model": model,
         }
-        self._num_choices = num_choices
         self._include_usage = include_usage
         self._usages: list[Usage] = []
 
-    def frames(self, event: Event) -> Iterator[bytes]:
-        """Yield the frames of one event, the terminator included."""
+    def render(self, event: Event) -> Iterator[bytes]:
+        """Yield the frames of one event."""
         match event:
             case TextDelta() | ThinkingDelta():
                 yield self._chunk(event.choice, event.text, None, legacy_logprobs(event.logprobs))
             case Finished():
                 self._usages.append(event.usage)
                 yield self._chunk(event.choice, "", finish_reason(event), None)
-                if len(self._usages) == self._num_choices:
-                    if self._include_usage:
-                        yield sse({**self._head, "choices": [], "usage": usage_body(self._usages)})
-                    yield DONE
             case Failed():
                 yield sse(error_body(JackfieldError.from_record(event.error), 500))
             case _:
                 return
+
+    def end(self) -> Iterator[bytes]:
+        """Yield what follows the last choice: the usage when it was asked for, and the terminator."""
+        if self._include_usage:
+            yield sse({**self._head, "choices": [], "usage": usage_body(self._usages)})
+        yield DONE
+
+    def heartbeat(self) -> bytes:
+        """Return a comment, which clients skip."""
+        return HEARTBEAT
 
     def _chunk(self, choice: int, text: str, reason: str | None, logprobs: Any) -> bytes:
         body = {"index": choice, "text": text, "logprobs": logprobs, "finish_reason": reason}

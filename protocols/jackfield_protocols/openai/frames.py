@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -26,9 +27,21 @@ from jackfield.service.events import (
 )
 from jackfield_protocols.openai.errors import error_body
 
-__all__ = ["DONE", "ChatAnswer", "ChatChunks", "new_id", "sse", "usage_body"]
+__all__ = [
+    "DONE",
+    "EVENT_STREAM",
+    "HEARTBEAT",
+    "ChatAnswer",
+    "ChatChunks",
+    "finish_reason",
+    "new_id",
+    "sse",
+    "usage_body",
+]
 
 DONE = b"data: [DONE]\n\n"
+HEARTBEAT = b": still working\n\n"
+EVENT_STREAM = "text/event-stream"
 
 
 def new_id(prefix: str) -> str:
@@ -82,6 +95,8 @@ class ChatChunks:
             every other chunk says ``usage: null``. Otherwise the finish chunk carries it.
     """
 
+    media_type = EVENT_STREAM
+
     def __init__(self, requested_model: str, *, num_choices: int, include_usage: bool) -> None:
         self._id = new_id("chatcmpl")
         self._created = int(time.time())
@@ -91,12 +106,12 @@ class ChatChunks:
         self._named_roles: set[int] = set()
         self._usages: list[Usage] = []
 
-    def frames(self, event: Event) -> Iterator[bytes]:
-        """Yield the frames of one event, the terminator included."""
+    def render(self, event: Event) -> Iterator[bytes]:
+        """Yield the frames of one event."""
         match event:
             case QueuePlace():
                 places = {"queue_position": event.position, "queue_pending": event.pending}
-                yield self._chunk(0, {"role": "assistant", "content": ""}, **places)
+                yield self._chunk(0, {"role": "assistant", "content": ""}, extra=places)
             case Admitted():
                 self._model = event.model
                 for choice in range(self._num_choices):
@@ -109,7 +124,7 @@ class ChatChunks:
             case ToolCallDelta():
                 yield self._delta(event.choice, {"tool_calls": [_call_delta(event)]})
             case Finished():
-                yield from self._finish(event)
+                yield self._finish(event)
             case Failed():
                 yield sse(error_body(JackfieldError.from_record(event.error), 500))
             case ToolCallDone() | CanvasPreview():
@@ -121,15 +136,21 @@ class ChatChunks:
             delta = {"role": "assistant", **delta}
         return self._chunk(choice, delta, logprobs=logprobs)
 
-    def _finish(self, event: Finished) -> Iterator[bytes]:
+    def end(self) -> Iterator[bytes]:
+        """Yield what follows the last choice: the usage when it was asked for, and the terminator."""
+        if self._include_usage:
+            yield sse({**self._head(), "choices": [], "usage": usage_body(self._usages)})
+        yield DONE
+
+    def heartbeat(self) -> bytes:
+        """Return a comment, which clients skip."""
+        return HEARTBEAT
+
+    def _finish(self, event: Finished) -> bytes:
         self._usages.append(event.usage)
         is_last = len(self._usages) == self._num_choices
         usage = {} if self._include_usage or not is_last else {"usage": usage_body(self._usages)}
-        yield self._chunk(event.choice, {}, reason=finish_reason(event), **usage)
-        if is_last:
-            if self._include_usage:
-                yield sse({**self._head(), "choices": [], "usage": usage_body(self._usages)})
-            yield DONE
+        return self._chunk(event.choice, {}, reason=finish_reason(event), extra=usage)
 
     def _chunk(
         self,
@@ -138,14 +159,13 @@ class ChatChunks:
         *,
         reason: str | None = None,
         logprobs: Sequence[TokenLogprob] = (),
-        **extra: Any,
+        extra: Mapping[str, Any] = MappingProxyType({}),
     ) -> bytes:
         body: dict[str, Any] = {"index": choice, "delta": delta, "finish_reason": reason}
         if logprobs:
             body["logprobs"] = {"content": logprob_entries(logprobs)}
-        if self._include_usage:
-            extra.setdefault("usage", None)
-        return sse({**self._head(), "choices": [body], **extra})
+        unknown_yet = {"usage": None} if self._include_usage else {}
+        return sse({**self._head(), "choices": [body], **unknown_yet, **extra})
 
     def _head(self) -> dict[str, Any]:
         return {

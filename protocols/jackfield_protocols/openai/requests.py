@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from typing import Any, cast
 
 import msgspec
@@ -240,16 +239,21 @@ def _tool_call(call: dict[str, Any], place: str) -> ToolCall:
         raise RequestError(f"{place}.function.name is required", param=place)
     arguments: Any = cast("dict[str, Any]", function).get("arguments", {})
     if isinstance(arguments, str):
-        try:
-            parsed = json.loads(arguments or "{}")
-        except ValueError:
-            parsed = arguments
-        arguments = parsed if isinstance(parsed, dict) else arguments
+        arguments = _object_or_text(arguments)
     if not isinstance(arguments, dict | str):
         raise RequestError(f"{place}.function.arguments must be a JSON text", param=place)
     return ToolCall(
         name=name, arguments=cast("dict[str, Any] | str", arguments), id=str(call.get("id") or "")
     )
+
+
+def _object_or_text(text: str) -> Any:
+    """Return the JSON object a text spells; the text itself when it spells none."""
+    try:
+        value: Any = msgspec.json.decode(text or "{}")
+    except msgspec.DecodeError:
+        return text
+    return value if isinstance(value, dict) else text
 
 
 def _tool(index: int, tool: dict[str, Any]) -> ToolDefinition:

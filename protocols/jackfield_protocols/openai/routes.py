@@ -1,0 +1,130 @@
+"""The routes of the OpenAI dialect."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from litestar import Request, Response, get, post
+
+from jackfield.errors import Unsupported
+from jackfield.server import (
+    CONVERSATION,
+    ProtocolRoutes,
+    Rail,
+    collect,
+    decode_json,
+    json_response,
+    open_stream,
+    read_body,
+)
+from jackfield.service.events import Event
+from jackfield.service.requests import GenerationRequest
+from jackfield.service.status import ModelInfo
+from jackfield_protocols.openai.bodies import StreamOptions
+from jackfield_protocols.openai.completions import CompletionAnswer, CompletionChunks
+from jackfield_protocols.openai.dry_run import dry_run_body
+from jackfield_protocols.openai.errors import SURFACE
+from jackfield_protocols.openai.frames import ChatAnswer, ChatChunks
+from jackfield_protocols.openai.requests import (
+    chat_request,
+    completion_requests,
+    decode_chat,
+    decode_completion,
+)
+
+__all__ = ["mount"]
+
+AnyRequest = Request[Any, Any, Any]
+
+
+def mount(rail: Rail) -> ProtocolRoutes:
+    """Return the routes below ``/v1``."""
+
+    @get("/v1/models")
+    async def models() -> Response[bytes]:
+        hosted = rail.service.status().model
+        return json_response({"object": "list", "data": [_model(hosted)] if hosted else []})
+
+    @get("/v1/models/{name:path}")
+    async def model(name: str) -> Response[bytes]:
+        return json_response(_model(rail.service.resolve_model(name.lstrip("/"))))
+
+    @post("/v1/chat/completions", opt=CONVERSATION, status_code=200)
+    async def chat_completions(request: AnyRequest) -> Response[Any]:
+        body = decode_chat(decode_json(await read_body(request)))
+        identity = rail.identity(request)
+        wanted = chat_request(body, request_id=identity.request_id, owner=identity.owner)
+        events = rail.service.generate(wanted)
+        if body.stream and not wanted.dry_run:
+            chunks = ChatChunks(
+                body.model, num_choices=wanted.num_choices, include_usage=_usage_wanted(body.stream_options)
+            )
+            return await open_stream(rail, request, events, chunks, num_choices=wanted.num_choices)
+        collected = await collect(rail, request, events, num_choices=wanted.num_choices)
+        if wanted.dry_run:
+            return json_response(dry_run_body(wanted, collected))
+        answer = ChatAnswer(body.model, num_choices=wanted.num_choices)
+        for event in collected:
+            answer.take(event)
+        return json_response(answer.body())
+
+    @post("/v1/completions", opt=CONVERSATION, status_code=200)
+    async def completions(request: AnyRequest) -> Response[Any]:
+        body = decode_completion(decode_json(await read_body(request)))
+        identity = rail.identity(request)
+        wanted = completion_requests(body, request_id=identity.request_id, owner=identity.owner)
+        if body.stream and not body.dry_run:
+            return await _stream_completion(rail, request, wanted, _usage_wanted(body.stream_options))
+        collected = await _collect_all(rail, request, wanted)
+        if body.dry_run:
+            return json_response(dry_run_body(wanted[0], collected[0]))
+        answer = CompletionAnswer(
+            rail.service.resolve_model(body.model).file,
+            num_prompts=len(wanted),
+            num_choices=wanted[0].num_choices,
+        )
+        for index, events in enumerate(collected):
+            for event in events:
+                answer.take(index, event)
+        return json_response(answer.body())
+
+    return ProtocolRoutes(handlers=[models, model, chat_completions, completions], errors=[SURFACE])
+
+
+def _usage_wanted(options: StreamOptions | None) -> bool:
+    return options is not None and options.include_usage
+
+
+async def _stream_completion(
+    rail: Rail, request: AnyRequest, wanted: list[GenerationRequest], include_usage: bool
+) -> Response[Any]:
+    if len(wanted) > 1:
+        raise Unsupported("a stream answers one prompt; send several without stream", param="prompt")
+    model = rail.service.resolve_model(wanted[0].model)
+    chunks = CompletionChunks(model.file, include_usage=include_usage)
+    events = rail.service.generate(wanted[0])
+    return await open_stream(rail, request, events, chunks, num_choices=wanted[0].num_choices)
+
+
+async def _collect_all(rail: Rail, request: AnyRequest, wanted: list[GenerationRequest]) -> list[list[Event]]:
+    """Answer every prompt; they share the batch. The first failure cancels the others."""
+    tasks = [
+        asyncio.ensure_future(collect(rail, request, rail.service.generate(one), num_choices=one.num_choices))
+        for one in wanted
+    ]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _model(model: ModelInfo) -> dict[str, Any]:
+    return {
+        "id": model.name,
+        "object": "model",
+        "created": int(model.modified_unix_s),
+        "owned_by": "local",
+        "context_length": model.context_length,
+    }
