@@ -1,6 +1,15 @@
 """What an architecture says and a backend runs: ops over buffers, weights and per-sequence state."""
 
 from jackfield.program.builder import Builder, TensorInfo
+from jackfield.program.hyperparameters import (
+    Hyperparameters,
+    RopeScaling,
+    read_hyperparameters,
+    read_per_layer,
+    read_rope_factors,
+    read_rope_scaling,
+    read_rope_width,
+)
 from jackfield.program.ops import Activation, Attend, GluKind, Op, RouterScore
 from jackfield.program.parts import (
     Buffer,
@@ -24,12 +33,14 @@ __all__ = [
     "ConvState",
     "Element",
     "GluKind",
+    "Hyperparameters",
     "Inputs",
     "KvCache",
     "Op",
     "Program",
     "RecurrentState",
     "RopeLayout",
+    "RopeScaling",
     "RopeTable",
     "RouterScore",
     "Rows",
@@ -38,4 +49,9 @@ __all__ = [
     "Weight",
     "Yarn",
     "make_rope_table",
+    "read_hyperparameters",
+    "read_per_layer",
+    "read_rope_factors",
+    "read_rope_scaling",
+    "read_rope_width",
 ]

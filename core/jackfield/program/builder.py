@@ -97,14 +97,18 @@ class Builder:
     ) -> KvCache:
         """Give every sequence a key/value cache for one layer."""
         values = key_width if value_width is None else value_width
+        self._check_positive("kv_cache", heads=num_kv_heads, key_width=key_width, value_width=values)
+        self._check(window is None or window > 0, "kv_cache", f"window is {window}, expected at least 1")
         return self._state(KvCache(len(self._states), num_kv_heads, key_width, values, window))
 
     def conv_state(self, kernel: int, channels: int) -> ConvState:
         """Give every sequence the tail of a causal convolution."""
+        self._check_positive("conv_state", kernel=kernel, channels=channels)
         return self._state(ConvState(len(self._states), kernel, channels))
 
     def recurrent_state(self, heads: int, rows: int, columns: int) -> RecurrentState:
         """Give every sequence a float32 matrix a head."""
+        self._check_positive("recurrent_state", heads=heads, rows=rows, columns=columns)
         return self._state(RecurrentState(len(self._states), heads, rows, columns))
 
     # ---- rows in and out ----
@@ -426,6 +430,10 @@ class Builder:
     def _check(self, fits: bool, op_name: str, what: str) -> None:
         if not fits:
             raise ProgramError(f"{self.architecture}: op {op_name} number {len(self._ops)}: {what}")
+
+    def _check_positive(self, op_name: str, **extents: int) -> None:
+        for name, extent in extents.items():
+            self._check(extent > 0, op_name, f"{name} is {extent}, expected at least 1")
 
     def _check_same(self, op_name: str, x: Buffer, y: Buffer) -> None:
         self._check(x.width == y.width and x.rows is y.rows, op_name, f"{x} and {y} differ in shape")
