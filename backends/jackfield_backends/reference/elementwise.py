@@ -25,9 +25,8 @@ def sigmoid(x: F32) -> F32:
 def gelu(x: F32) -> F32:
     """Return the tanh form of GELU."""
     inner: F32 = GELU_SLOPE * x * (np.float32(1) + np.float32(0.044715) * x * x)
-    half: F32 = np.float32(0.5) * x
-    out: F32 = half * (np.float32(1) + np.tanh(inner))
-    return out
+    bend: F32 = np.tanh(inner)
+    return np.float32(0.5) * x * (np.float32(1) + bend)
 
 
 def relu2(x: F32) -> F32:
