@@ -4,6 +4,8 @@ from jackfield.program.builder import Builder, TensorInfo
 from jackfield.program.hyperparameters import (
     Hyperparameters,
     RopeScaling,
+    has_experts,
+    read_expert_counts,
     read_hyperparameters,
     read_per_layer,
     read_rope_factors,
@@ -48,7 +50,9 @@ __all__ = [
     "TensorInfo",
     "Weight",
     "Yarn",
+    "has_experts",
     "make_rope_table",
+    "read_expert_counts",
     "read_hyperparameters",
     "read_per_layer",
     "read_rope_factors",

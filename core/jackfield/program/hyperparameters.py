@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Hyperparameters",
     "RopeScaling",
+    "has_experts",
+    "read_expert_counts",
     "read_hyperparameters",
     "read_per_layer",
     "read_rope_factors",
@@ -30,6 +32,7 @@ __all__ = [
 
 MAX_LAYERS = 1024
 MAX_HEADS = 1024
+MAX_EXPERTS = 1 << 16
 MAX_WIDTH = 1 << 20
 MAX_CONTEXT = 1 << 31
 
@@ -130,6 +133,20 @@ def read_per_layer(checkpoint: Checkpoint, name: str, maximum: int) -> tuple[int
     blocks = data.integer(key("block_count"), minimum=1, maximum=MAX_LAYERS)
     draft = data.integer(key("nextn_predict_layers"), 0, minimum=0, maximum=blocks - 1)
     return tuple(data.per_layer(key(name), blocks, 0, minimum=0, maximum=maximum)[: blocks - draft])
+
+
+def has_experts(checkpoint: Checkpoint) -> bool:
+    """Tell whether the file says that layers have experts."""
+    data = checkpoint.metadata
+    return data.integer(data.of_architecture("expert_count"), 0) != 0
+
+
+def read_expert_counts(checkpoint: Checkpoint) -> tuple[int, int]:
+    """Return how many experts a layer has and how many of them a token uses."""
+    data = checkpoint.metadata
+    key = data.of_architecture
+    count = data.integer(key("expert_count"), minimum=1, maximum=MAX_EXPERTS)
+    return count, data.integer(key("expert_used_count"), minimum=1, maximum=count)
 
 
 def read_rope_scaling(checkpoint: Checkpoint) -> RopeScaling:

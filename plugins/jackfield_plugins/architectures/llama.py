@@ -27,7 +27,9 @@ from jackfield.program import (
     Program,
     RopeLayout,
     RopeTable,
+    has_experts,
     layers,
+    read_expert_counts,
     read_hyperparameters,
     read_rope_factors,
     read_rope_scaling,
@@ -53,15 +55,9 @@ class Config:
 def read_config(checkpoint: Checkpoint) -> Config:
     """Read and check the hyper-parameters."""
     sizes = read_hyperparameters(checkpoint)
-    data = checkpoint.metadata
-    expert_count = data.integer(data.of_architecture("expert_count"), 0, minimum=0, maximum=65536)
-    used_key = data.of_architecture("expert_used_count")
-    return Config(
-        sizes=sizes,
-        rope=read_rope(checkpoint, sizes.key_length),
-        expert_count=expert_count,
-        expert_used_count=data.integer(used_key, minimum=1, maximum=expert_count) if expert_count else 0,
-    )
+    rope = read_rope(checkpoint, sizes.key_length)
+    experts = read_expert_counts(checkpoint) if has_experts(checkpoint) else (0, 0)
+    return Config(sizes, rope, *experts)
 
 
 def read_rope(checkpoint: Checkpoint, key_length: int) -> RopeTable:
