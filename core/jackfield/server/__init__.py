@@ -5,10 +5,11 @@ Start with ``app``: it shows how a protocol is written and what happens to a req
 
 from __future__ import annotations
 
-from jackfield.server.app import Identity, ProtocolRoutes, Rail, SharedRoute, build_app
+from jackfield.server.app import build_app
 from jackfield.server.bodies import convert, decode_json, json_response, read_body
 from jackfield.server.errors import ErrorSurface, HttpRefusal, presentable
 from jackfield.server.limits import CONVERSATION, UPLOAD
+from jackfield.server.rail import Identity, ProtocolRoutes, Rail, SharedRoute
 from jackfield.server.settings import BodyLimits, ServerSettings, StreamTimes, UploadLimits
 from jackfield.server.streaming import ClientGone, Frames, collect, open_stream, while_connected
 

@@ -105,8 +105,9 @@ class OriginGuard:
         }
 
     def _is_own(self, origin: str, scope: HTTPScope) -> bool:
+        # a TLS proxy in front changes the scheme, and one host:port cannot be both
         host = headers_named(scope, b"host")[0].lower()
-        return origin.lower() == f"{scope['scheme']}://{host}"
+        return origin.lower() in (f"http://{host}", f"https://{host}")
 
 
 def _is_navigation(scope: HTTPScope) -> bool:

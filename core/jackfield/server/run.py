@@ -1,0 +1,228 @@
+"""Serving until told to stop, and then stopping well.
+
+The first SIGTERM or SIGINT closes the listeners, lets running answers go on for ``drain_s``, ends the rest
+with an error frame and exits with 0. A second one ends everything now and exits with 128 + its number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import uvicorn
+
+from jackfield.errors import ConfigError, Unavailable
+from jackfield.host import Host
+from jackfield.server.app import RailApp, build_app
+from jackfield.server.connection import connection_class
+from jackfield.server.logs import configure_logging
+from jackfield.server.settings import ServerSettings
+from jackfield.service.contract import Service
+
+__all__ = ["bind", "serve"]
+
+log = logging.getLogger("jackfield.server")
+LAST_WRITES_S = 0.5
+SECOND_SIGNAL_S = 0.9
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def serve(
+    settings: ServerSettings,
+    service: Service,
+    host: Host,
+    *,
+    when_ready: Callable[[list[str]], None] | None = None,
+) -> int:
+    """Start the service, answer requests until a signal, and return the exit code.
+
+    Nothing listens before the service is ready, so whoever can connect is served at full speed.
+
+    Args:
+        when_ready: Called with the URLs once they answer.
+
+    Raises:
+        ConfigError: A port is taken or may not be used.
+        JackfieldError: The service did not start, or a protocol cannot be mounted.
+    """
+    configure_logging(level=settings.log_level, json_lines=settings.json_logs)
+    app = build_app(settings, service, host)
+    sockets = bind(settings)
+    try:
+        return asyncio.run(_Run(settings, service, app, sockets, when_ready).main())
+    finally:
+        for listener in sockets:
+            listener.close()
+
+
+def bind(settings: ServerSettings) -> list[socket.socket]:
+    """Reserve the ports without listening yet. Raises ``ConfigError`` when one cannot be had."""
+    sockets: list[socket.socket] = []
+    for port in (settings.port, *settings.extra_ports):
+        try:
+            sockets.append(_bound(settings.host, port))
+        except OSError as error:
+            for bound in sockets:
+                bound.close()
+            reason = error.strerror or str(error)
+            raise ConfigError(
+                f"cannot listen on {settings.host}:{port}: {reason}; choose another with --host or --port"
+            ) from None
+    return sockets
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    name = host.strip("[]")
+    family, kind, protocol, _, address = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+class _Run:
+    """One run of the server, from start to exit code."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        service: Service,
+        app: RailApp,
+        sockets: list[socket.socket],
+        when_ready: Callable[[list[str]], None] | None,
+    ) -> None:
+        self._settings = settings
+        self._service = service
+        self._sockets = sockets
+        self._when_ready = when_ready
+        self._exit_code = 0
+        self._asked = asyncio.Event()
+        self._forced = asyncio.Event()
+        self._server = _Server(_uvicorn_config(app, settings), app, service, settings.drain_s, self._forced)
+
+    async def main(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._on_signal, number)
+        if not await self._start():
+            return self._exit_code
+        serving = asyncio.ensure_future(self._server.serve(sockets=self._sockets))
+        announcing = asyncio.ensure_future(self._announce(serving))
+        try:
+            await serving
+        finally:
+            announcing.cancel()
+        return self._exit_code
+
+    async def _start(self) -> bool:
+        """Start the service; a signal during a long load abandons it."""
+        starting = asyncio.ensure_future(self._service.start())
+        asked = asyncio.ensure_future(self._asked.wait())
+        await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting}, timeout=SECOND_SIGNAL_S)
+        elif starting.exception() is None and not self._asked.is_set():
+            return True
+        await self._service.stop(0.0)
+        if starting.done() and not starting.cancelled() and (error := starting.exception()) is not None:
+            raise error
+        return False
+
+    async def _announce(self, serving: asyncio.Future[None]) -> None:
+        while not self._server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        if self._when_ready is not None and self._server.started:
+            host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+            self._when_ready([f"http://{host}:{listener.getsockname()[1]}" for listener in self._sockets])
+
+    def _on_signal(self, number: int) -> None:
+        if not self._asked.is_set():
+            log.info("%s: finishing running answers, for at most %g s", _name(number), self._settings.drain_s)
+            self._asked.set()
+            self._server.should_exit = True
+            return
+        log.info("%s again: ending now", _name(number))
+        self._exit_code = 128 + number
+        self._forced.set()
+        asyncio.get_running_loop().call_later(SECOND_SIGNAL_S, os._exit, self._exit_code)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server with our way of stopping: its own never ends while a stream is open."""
+
+    def __init__(
+        self, config: uvicorn.Config, app: RailApp, service: Service, drain_s: float, forced: asyncio.Event
+    ) -> None:
+        super().__init__(config)
+        self._app = app
+        self._service = service
+        self._drain_s = drain_s
+        self._forced = forced
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave signals to ``_Run``."""
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, drain, end what is left, then run the shutdown hooks once."""
+        for listening in self.servers:
+            listening.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await self._drain()
+        self._app.layers.rail.streams.end_all(Unavailable("the server is shutting down", retry_after_s=5))
+        await self._wait_for_connections(LAST_WRITES_S)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await self._wait_for_connections(LAST_WRITES_S)
+        await self.lifespan.shutdown()
+
+    async def _drain(self) -> None:
+        stopping = asyncio.ensure_future(self._service.stop(self._drain_s))
+        forced = asyncio.ensure_future(self._forced.wait())
+        await asyncio.wait(
+            {stopping, forced}, timeout=self._drain_s + 5.0, return_when=asyncio.FIRST_COMPLETED
+        )
+        forced.cancel()
+        if not stopping.done():
+            stopping.cancel()
+            await asyncio.wait({stopping}, timeout=0.1)
+            await asyncio.wait({asyncio.ensure_future(self._service.stop(0.0))}, timeout=LAST_WRITES_S)
+        elif (error := stopping.exception()) is not None:
+            log.error("stopping the engine failed", exc_info=error)
+
+    async def _wait_for_connections(self, timeout_s: float) -> None:
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        while self.server_state.connections and asyncio.get_running_loop().time() < deadline_s:
+            await asyncio.sleep(0.01)
+
+
+def _uvicorn_config(app: RailApp, settings: ServerSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=connection_class(settings.bodies.header_arrival_s),
+        ws="none",
+        loop="asyncio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=settings.bodies.header_bytes,
+    )
+
+
+def _name(number: int) -> str:
+    return signal.Signals(number).name
