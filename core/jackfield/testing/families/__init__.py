@@ -1,0 +1,114 @@
+"""What a tiny checkpoint of each model family holds: one file per family, named as the files spell it.
+
+A family is a module with a ``FAMILY``. To add one, write its hyper-parameters and its tensor list; the
+sizes come from ``Dimensions``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+__all__ = ["Dimensions", "Family", "TinyTensor", "family_named", "linear", "norm"]
+
+HyperParameter: TypeAlias = "bool | int | float | str | list[int] | list[float] | list[bool]"
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """Sizes of a tiny model; every family takes from it what it has.
+
+    Attributes:
+        width: D, of the residual stream.
+        num_heads: H, query heads.
+        num_kv_heads: G, key and value heads.
+        head_width: K, of one head.
+        ff_width: F, of the feed-forward layer or of one expert.
+        vocab_size: V.
+        block_elements: Rows of quantised tensors are a multiple of this.
+        extra: Sizes that only one family has, by name.
+    """
+
+    num_layers: int = 2
+    width: int = 64
+    num_heads: int = 4
+    num_kv_heads: int = 2
+    head_width: int = 16
+    ff_width: int = 96
+    num_experts: int = 4
+    num_experts_used: int = 2
+    vocab_size: int = 384
+    context_length: int = 1024
+    freq_base: float = 10_000.0
+    epsilon: float = 1e-5
+    block_elements: int = 1
+    extra: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def query_width(self) -> int:
+        """H * K."""
+        return self.num_heads * self.head_width
+
+    @property
+    def kv_width(self) -> int:
+        """G * K."""
+        return self.num_kv_heads * self.head_width
+
+
+@dataclass(frozen=True)
+class TinyTensor:
+    """A tensor to invent.
+
+    Attributes:
+        shape: Extents in numpy order, slowest first.
+        spread: Standard deviation of the random numbers.
+        centre: Their mean.
+        is_quantisable: Whether it takes the checkpoint's block format; F32 otherwise.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    spread: float
+    centre: float = 0.0
+    is_quantisable: bool = False
+
+
+@dataclass(frozen=True)
+class Family:
+    """How to fill a checkpoint of one architecture.
+
+    Attributes:
+        name: ``general.architecture``.
+        hyper_parameters: Keys below the architecture's prefix.
+        tensors: Every tensor, in file order.
+        adapt: Turns the given sizes into ones this family can have.
+    """
+
+    name: str
+    hyper_parameters: Callable[[Dimensions], Mapping[str, HyperParameter]]
+    tensors: Callable[[Dimensions], Iterable[TinyTensor]]
+    adapt: Callable[[Dimensions], Dimensions] = lambda dimensions: dimensions
+
+
+def linear(name: str, rows: int, columns: int, *, gain: float = 1.0, stack: int = 0) -> TinyTensor:
+    """Return a quantisable matrix that keeps the size of what it multiplies; ``stack`` of them when not 0."""
+    shape = (stack, rows, columns) if stack else (rows, columns)
+    return TinyTensor(name, shape, gain / columns**0.5, is_quantisable=True)
+
+
+def norm(name: str, width: int) -> TinyTensor:
+    """Return the gains of a norm, near 1."""
+    return TinyTensor(name, (width,), 0.2, centre=1.0)
+
+
+def family_named(architecture: str) -> Family:
+    """Return the family of that ``general.architecture``.
+
+    Raises:
+        ModuleNotFoundError: No family of that name has a file here.
+    """
+    module = importlib.import_module(f"{__name__}.{architecture.replace('-', '_')}")
+    family: Family = module.FAMILY
+    return family
