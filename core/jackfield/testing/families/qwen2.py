@@ -1,6 +1,6 @@
 """A qwen2: as llama with split rotary halves and biases on q, k and v; the embedding is the output matrix.
 
-Layers add three times what they otherwise would: with one matrix for input and output a model of random
+Feed-forward layers add much to the stream: with one matrix for input and output a model of random
 weights would only repeat its last token.
 """
 
@@ -38,11 +38,11 @@ def _block(d: Dimensions, prefix: str) -> Iterator[TinyTensor]:
     for name, width in (("q", d.query_width), ("k", d.kv_width), ("v", d.kv_width)):
         yield linear(f"{prefix}.attn_{name}.weight", width, d.width)
         yield TinyTensor(f"{prefix}.attn_{name}.bias", (width,), 0.3)
-    yield linear(f"{prefix}.attn_output.weight", d.width, d.query_width, gain=3.0)
+    yield linear(f"{prefix}.attn_output.weight", d.width, d.query_width)
     yield norm(f"{prefix}.ffn_norm.weight", d.width)
     yield linear(f"{prefix}.ffn_gate.weight", d.ff_width, d.width)
     yield linear(f"{prefix}.ffn_up.weight", d.ff_width, d.width)
-    yield linear(f"{prefix}.ffn_down.weight", d.width, d.ff_width, gain=3.0)
+    yield linear(f"{prefix}.ffn_down.weight", d.width, d.ff_width, gain=8.0)
 
 
 FAMILY = Family("qwen2", _hyper_parameters, _tensors)

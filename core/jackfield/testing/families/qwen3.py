@@ -1,6 +1,6 @@
 """A qwen3: norms on each query and key head, heads wider than the residual stream's share, tied output.
 
-Layers add three times what they otherwise would: with one matrix for input and output a model of random
+Feed-forward layers add much to the stream: with one matrix for input and output a model of random
 weights would only repeat its last token.
 """
 
@@ -43,11 +43,11 @@ def _block(d: Dimensions, prefix: str) -> Iterator[TinyTensor]:
     yield linear(f"{prefix}.attn_v.weight", d.kv_width, d.width)
     yield norm(f"{prefix}.attn_q_norm.weight", d.head_width)
     yield norm(f"{prefix}.attn_k_norm.weight", d.head_width)
-    yield linear(f"{prefix}.attn_output.weight", d.width, d.query_width, gain=3.0)
+    yield linear(f"{prefix}.attn_output.weight", d.width, d.query_width)
     yield norm(f"{prefix}.ffn_norm.weight", d.width)
     yield linear(f"{prefix}.ffn_gate.weight", d.ff_width, d.width)
     yield linear(f"{prefix}.ffn_up.weight", d.ff_width, d.width)
-    yield linear(f"{prefix}.ffn_down.weight", d.width, d.ff_width, gain=3.0)
+    yield linear(f"{prefix}.ffn_down.weight", d.width, d.ff_width, gain=8.0)
 
 
 def _adapt(d: Dimensions) -> Dimensions:
