@@ -131,6 +131,11 @@ class FakeService:
         if self.state != "ready":
             yield Failed(Unavailable("the server is shutting down", retry_after_s=5).to_record())
             return
+        try:
+            self.resolve_model(request.model)
+        except JackfieldError as error:
+            yield Failed(error.to_record())
+            return
         self.num_running += 1
         is_whole = False
         try:

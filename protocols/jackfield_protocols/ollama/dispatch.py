@@ -47,7 +47,8 @@ def _names_model(fields: dict[str, Any]) -> bool:
 
 def _messages_have(fields: dict[str, Any], keys: frozenset[str]) -> bool:
     messages = fields.get("messages")
-    if not isinstance(messages, list):
-        return False
-    objects = [message for message in messages if isinstance(message, dict)]
-    return any(keys & message.keys() for message in objects)
+    return isinstance(messages, list) and any(_has(message, keys) for message in cast("Any", messages))
+
+
+def _has(message: Any, keys: frozenset[str]) -> bool:
+    return isinstance(message, dict) and bool(keys & set(cast("dict[str, Any]", message)))

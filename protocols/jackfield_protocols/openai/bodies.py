@@ -104,7 +104,7 @@ class CompletionBody(SamplingFields, frozen=True, kw_only=True):
     """``POST /v1/completions``: raw text or token ids, no chat template."""
 
     model: str
-    prompt: str | list[str] | list[int] | list[list[int]] = ""
+    prompt: str | list[Any] = ""
     suffix: str | None = None
     max_tokens: TokenLimit | None = 16
     stream: bool | None = False

@@ -253,7 +253,7 @@ def _object_or_text(text: str) -> Any:
         value: Any = msgspec.json.decode(text or "{}")
     except msgspec.DecodeError:
         return text
-    return value if isinstance(value, dict) else text
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else text
 
 
 def _tool(index: int, tool: dict[str, Any]) -> ToolDefinition:
@@ -325,12 +325,26 @@ def completion_requests(body: CompletionBody, *, request_id: str, owner: str) ->
     ]
 
 
-def _prompts(prompt: str | list[str] | list[int] | list[list[int]]) -> list[str | list[int]]:
+def _prompts(prompt: str | list[Any]) -> list[str | list[int]]:
+    """Tell one prompt from several: a text, token ids, texts, or lists of token ids."""
     if isinstance(prompt, str):
         return [prompt]
-    if prompt and all(isinstance(item, int) for item in prompt):
-        return [cast("list[int]", prompt)]
-    return cast("list[str | list[int]]", prompt)
+    if prompt and all(_is_token(item) for item in prompt):
+        return [prompt]
+    for index, item in enumerate(prompt):
+        if not isinstance(item, str) and not (isinstance(item, list) and _are_tokens(cast("Any", item))):
+            raise RequestError(
+                f"prompt[{index}] must be a text or a list of token ids", param=f"prompt[{index}]"
+            )
+    return prompt
+
+
+def _are_tokens(items: list[Any]) -> bool:
+    return bool(items) and all(_is_token(item) for item in items)
+
+
+def _is_token(item: Any) -> bool:
+    return isinstance(item, int) and not isinstance(item, bool)
 
 
 # ---- sampling ------------------------------------------------------------------------------------

@@ -47,8 +47,9 @@ def mount(rail: Rail) -> ProtocolRoutes:
         return json_response({"object": "list", "data": [_model(hosted)] if hosted else []})
 
     @get("/v1/models/{name:path}")
-    async def model(name: str) -> Response[bytes]:
-        return json_response(_model(rail.service.resolve_model(name.lstrip("/"))))
+    async def model(request: AnyRequest) -> Response[bytes]:
+        name = str(request.path_params["name"]).lstrip("/")
+        return json_response(_model(rail.service.resolve_model(name)))
 
     @post("/v1/chat/completions", opt=CONVERSATION, status_code=200)
     async def chat_completions(request: AnyRequest) -> Response[Any]:
