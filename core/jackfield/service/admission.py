@@ -25,14 +25,15 @@ class Admission:
         """Let one more request of that key wait.
 
         Raises:
-            RateLimited: The key has as many waiting as one key may; the empty key, of servers without keys, is
-                bounded by the whole queue alone.
+            RateLimited: The key has as many waiting as one key may. The empty key, of servers without keys,
+                is bounded by the whole queue alone.
             QueueFull: The queue is full.
         """
         with self._lock:
             if priority_key and self._waiting[priority_key] >= self._limit_per_key:
                 raise RateLimited(
-                    f"this key already has {self._limit_per_key} requests waiting; try again when one has begun",
+                    f"this key already has {self._limit_per_key} requests waiting;"
+                    " try again when one has begun",
                     retry_after_s=RETRY_AFTER_S,
                 )
             if self.num_waiting >= self._limit:

@@ -10,15 +10,13 @@ from msgspec.structs import replace
 
 from jackfield.service.events import (
     Event,
-    Failed,
-    Finished,
     QueuePlace,
     TextDelta,
     ThinkingDelta,
     ToolCallDelta,
 )
 
-__all__ = ["EventBuffer", "is_last"]
+__all__ = ["EventBuffer"]
 
 MERGED_BYTES = 16 << 10
 """A delta grows to about this size while nobody reads; then the next one begins."""
@@ -44,35 +42,37 @@ class EventBuffer:
         self._events: deque[Event] = deque()
         self._num_bytes = 0
         self._lock = threading.Lock()
-        self._closed = False
+        self._is_over = False
 
-    def put(self, event: Event) -> bool:
+    def put(self, event: Event, *, is_last: bool = False) -> bool:
         """Add an event; ``False`` when the reader is further behind than the limit allows.
 
-        After ``close`` events are dropped, and the answer is ``True``: nobody waits for them.
+        After the last event, or after ``close``, events are dropped and the answer is ``True``: the stream is
+        over, and nobody waits for more.
         """
         with self._lock:
-            if self._closed:
+            if self._is_over:
                 return True
             was_empty = not self._events
             self._append(event)
+            self._is_over = is_last
             is_within = self._num_bytes <= self._limit_bytes
         if was_empty:
             self._on_ready()
         return is_within
 
-    def take(self) -> list[Event]:
-        """Return all unread events, oldest first."""
+    def take(self) -> tuple[list[Event], bool]:
+        """Return all unread events, oldest first, and whether the stream is over with them."""
         with self._lock:
             taken = list(self._events)
             self._events.clear()
             self._num_bytes = 0
-        return taken
+            return taken, self._is_over
 
     def close(self) -> None:
-        """Drop what is unread and whatever still comes."""
+        """Drop what is unread and whatever still comes: nobody reads any more."""
         with self._lock:
-            self._closed = True
+            self._is_over = True
             self._events.clear()
             self._num_bytes = 0
 
@@ -89,11 +89,6 @@ class EventBuffer:
         else:
             self._num_bytes += _size(merged) - _size(self._events[-1])
             self._events[-1] = merged
-
-
-def is_last(event: Event, num_open: int) -> bool:
-    """Tell whether the stream ends with this event, when so many choices are still unfinished before it."""
-    return isinstance(event, Failed) or (isinstance(event, Finished) and num_open <= 1)
 
 
 def _merge(last: Event, event: Event) -> Event | None:

@@ -12,7 +12,7 @@ import msgspec
 
 from jackfield.service.requests import GenerationRequest, Message, ToolCall
 
-__all__ = ["TokenHistory", "conversation_keys"]
+__all__ = ["ConversationDigest", "TokenHistory"]
 
 MAX_TOKENS = 1 << 20
 """Tokens kept over all conversations: 4 MiB."""
@@ -59,25 +59,23 @@ class TokenHistory:
         self._num_tokens -= len(kept) if kept is not None else 0
 
 
-def conversation_keys(
-    request: GenerationRequest, think: bool | str, messages: Sequence[Message]
-) -> list[bytes]:
-    """Return one key per message: of the conversation that ends with it.
+class ConversationDigest:
+    """A key for a conversation that grows by messages.
 
     Equal keys mean that a template renders the same prompt up to there, for the same owner. Thinking is left
-    out, because clients do not send it back; so is white space around an answer.
+    out, because clients do not send it back; so is white space around a message.
     """
-    so_far = hashlib.sha256()
-    so_far.update(
-        msgspec.json.encode(
-            [request.cache_salt, think, request.tools, sorted(request.template_arguments.items())]
+
+    def __init__(self, request: GenerationRequest, think: bool | str) -> None:
+        arguments = sorted(request.template_arguments.items())
+        self._so_far = hashlib.sha256(
+            msgspec.json.encode([request.cache_salt, think, request.tools, arguments])
         )
-    )
-    keys: list[bytes] = []
-    for message in messages:
-        so_far.update(_essence(message))
-        keys.append(so_far.digest())
-    return keys
+
+    def add(self, message: Message) -> bytes:
+        """Go on by one message and return the key of the conversation that ends with it."""
+        self._so_far.update(_essence(message))
+        return self._so_far.digest()
 
 
 def _essence(message: Message) -> bytes:
@@ -94,7 +92,7 @@ def _essence(message: Message) -> bytes:
 
 
 def _call(call: ToolCall) -> tuple[str, object]:
-    """Return a call without its id; arguments in text form are read, so that their spelling does not matter."""
+    """Return a call without its id; arguments in text form are read, so that spelling does not matter."""
     arguments: object = call.arguments
     if isinstance(arguments, str):
         try:

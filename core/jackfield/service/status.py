@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["EngineState", "ModelInfo", "ServiceStatus"]
+__all__ = ["EngineLoad", "EngineState", "ModelInfo", "ServiceStatus"]
 
 EngineState = Literal["starting", "ready", "loading", "restarting", "stopped", "failed"]
 
@@ -45,6 +45,16 @@ class ModelInfo(msgspec.Struct, frozen=True):
     load_ns: int = 0
     resident_bytes: int = 0
     projector: str | None = None
+
+
+class EngineLoad(msgspec.Struct, frozen=True):
+    """What an engine is busy with; the attributes are those of ``ServiceStatus``."""
+
+    num_running: int = 0
+    num_waiting: int = 0
+    num_free_pages: int = 0
+    num_pages: int = 0
+    num_cached_tokens: int = 0
 
 
 class ServiceStatus(msgspec.Struct, frozen=True):

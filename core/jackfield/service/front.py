@@ -1,0 +1,208 @@
+"""What every placement does alike: names, sessions, observers, counts, and the shape of a stream."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from jackfield.errors import JackfieldError, RequestError, Unavailable, Unsupported
+from jackfield.host import Host
+from jackfield.service.config import EngineConfig
+from jackfield.service.events import (
+    Admitted,
+    Event,
+    Failed,
+    Finished,
+    TextDelta,
+    ThinkingDelta,
+    Timings,
+    Usage,
+)
+from jackfield.service.naming import match_model
+from jackfield.service.reader import EventReader
+from jackfield.service.requests import GenerationRequest
+from jackfield.service.sessions import Sessions
+from jackfield.service.status import EngineLoad, EngineState, ModelInfo, ServiceStatus
+
+__all__ = ["Front", "OpenStream"]
+
+log = logging.getLogger("jackfield.service")
+
+NO_PROJECTOR = (None, "", "none")
+
+
+@dataclass(frozen=True)
+class OpenStream:
+    """A request that was handed to an engine; ``cancel`` may be called at any time, and again."""
+
+    reader: EventReader
+    cancel: Callable[[], None]
+
+
+@dataclass
+class _Progress:
+    """What was seen of a stream, for the observers of one that nobody reads to its end."""
+
+    admitted: Admitted | None = None
+    num_deltas: int = 0
+
+    def saw(self, event: Event) -> None:
+        if isinstance(event, Admitted):
+            self.admitted = event
+        self.num_deltas += isinstance(event, TextDelta | ThinkingDelta)
+
+    def abandoned(self) -> Finished:
+        admitted = self.admitted
+        usage = Usage(
+            num_prompt_tokens=admitted.num_prompt_tokens if admitted else 0,
+            num_cached_tokens=admitted.num_cached_tokens if admitted else 0,
+            num_completion_tokens=self.num_deltas,
+        )
+        return Finished(
+            "cancelled", usage, Timings(0, 0, 0, 0, 0), note="the client left; tokens are at least"
+        )
+
+
+class Front(ABC):
+    """The part of a service that lives with the event loop.
+
+    Args:
+        host: Its observers hear of requests, events and engines.
+        config: Checked here.
+
+    Raises:
+        ConfigError: The configuration cannot be right.
+    """
+
+    def __init__(self, config: EngineConfig, host: Host) -> None:
+        config.check()
+        self._config = config
+        self._host = host
+        self._sessions = Sessions()
+        self._info: ModelInfo | None = None
+        self._state: EngineState = "stopped"
+        self._reason = "no model is loaded"
+        self._num_processed = 0
+
+    # ---- what a placement brings ----
+
+    @abstractmethod
+    def _open(self, request: GenerationRequest) -> OpenStream:
+        """Hand a request to the engine. Raises ``Unavailable`` when there is none to take it."""
+
+    @abstractmethod
+    def _load_now(self) -> EngineLoad:
+        """Return what the engine is busy with."""
+
+    @abstractmethod
+    async def _forget_session(self, session_id: str) -> None:
+        """Cancel what runs in a session and let go of its pages."""
+
+    # ---- generating ----
+
+    async def generate(self, request: GenerationRequest) -> AsyncIterator[Event]:
+        """Yield the request's events; see ``jackfield.service.contract.Service``."""
+        try:
+            self.resolve_model(request.model)
+            stream = self._open(request)
+        except Exception as error:
+            yield self._refused(request, error)
+            return
+        progress, is_over = _Progress(), False
+        try:
+            while not is_over:
+                events, is_over = await stream.reader.next()
+                for event in events:
+                    progress.saw(event)
+                    self._observe(request, event)
+                    yield event
+        finally:
+            self._num_processed += 1
+            if not is_over:
+                stream.cancel()
+                self._observe(request, progress.abandoned())
+
+    def _refused(self, request: GenerationRequest, error: Exception) -> Failed:
+        if not isinstance(error, JackfieldError):
+            log.exception("request %s cannot be handed to the engine", request.id, exc_info=error)
+            error = JackfieldError("handing the request to the engine failed; the log has the cause")
+        failed = Failed(error.to_record())
+        self._num_processed += 1
+        self._observe(request, failed)
+        return failed
+
+    def _observe(self, request: GenerationRequest, event: Event) -> None:
+        if isinstance(event, Admitted):
+            self._host.observe("jackfield_request_admitted", request=request)
+        self._host.observe("jackfield_event_emitted", request=request, event=event)
+
+    # ---- models ----
+
+    def resolve_model(self, name: str) -> ModelInfo:
+        """Return the hosted model of that name; see ``Service``."""
+        if not name.strip():
+            raise RequestError("model is required", param="model")
+        if self._info is None:
+            raise Unavailable(f"no model answers: {self._reason}", retry_after_s=5)
+        path = self._config.loadable().get(self._info.file, Path(self._info.file))
+        match_model(name, {self._info.file: path})
+        return self._info
+
+    def available_models(self) -> list[str]:
+        """Return the file names that ``load`` accepts."""
+        return list(self._config.loadable())
+
+    def _config_for(self, model: str, backend: str | None, projector: str | None) -> EngineConfig:
+        """Return the set-up for a model by its name; raises ``NotFound``, ``UnknownName``, ``Unsupported``."""
+        if projector not in NO_PROJECTOR:
+            raise Unsupported(f"projector {projector!r} cannot be loaded: only text is read", param="mmproj")
+        known = self._config.loadable()
+        if backend is not None and backend != "auto":
+            self._host.backend(backend)
+        return self._config.with_model(str(known[match_model(model, known)]), backend)
+
+    def _serves(self, info: ModelInfo) -> None:
+        """Take note that a model answers from now on."""
+        self._info, self._state, self._reason = info, "ready", ""
+        self._host.observe("jackfield_engine_started", model=info)
+
+    # ---- state and sessions ----
+
+    def status(self) -> ServiceStatus:
+        """Return the state of this moment."""
+        load = self._load_now()
+        return ServiceStatus(
+            state=self._state,
+            reason=self._reason,
+            model=self._info,
+            heartbeat_age_s=self._heartbeat_age_s(),
+            num_running=load.num_running,
+            num_waiting=load.num_waiting,
+            num_processed=self._num_processed,
+            num_restarts=self._num_restarts(),
+            num_free_pages=load.num_free_pages,
+            num_pages=load.num_pages,
+            num_cached_tokens=load.num_cached_tokens,
+        )
+
+    def _heartbeat_age_s(self) -> float:
+        return 0.0
+
+    def _num_restarts(self) -> int:
+        return 0
+
+    def create_session(self, owner: str) -> str:
+        """Return a new session's id."""
+        return self._sessions.create(owner)
+
+    async def delete_session(self, session_id: str, owner: str) -> None:
+        """Forget a session; a generation that runs in it ends as cancelled."""
+        self._sessions.delete(session_id, owner)
+        await self._forget_session(session_id)
+
+    def has_session(self, session_id: str, owner: str) -> bool:
+        """Tell whether that session exists and is that owner's."""
+        return self._sessions.has(session_id, owner)

@@ -1,0 +1,124 @@
+"""A model that is ready to answer: what the pipeline works with, whoever put it together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from jackfield.engine.contract import SequenceRequest
+from jackfield.service.requests import Message, ToolDefinition
+from jackfield.service.status import ModelInfo
+from jackfield.text.contract import ChatFormat, Tokenizer
+
+__all__ = ["EngineHandle", "EngineStats", "HostedModel", "PromptTemplate", "RenderedText"]
+
+
+class RenderedText(Protocol):
+    """What a chat template wrote."""
+
+    @property
+    def text(self) -> str:
+        """The prompt."""
+        ...
+
+    @property
+    def protected_spans(self) -> Sequence[tuple[int, int]]:
+        """Ranges of the text that messages supplied: no control token is read there."""
+        ...
+
+
+class PromptTemplate(Protocol):
+    """The model's chat template; safe to call from several threads, bounded in time and memory."""
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolDefinition],
+        *,
+        think: bool | str,
+        arguments: dict[str, str | int | float | bool],
+        continue_final: bool,
+    ) -> RenderedText:
+        """Render a conversation. Raises ``RequestError`` when the template refuses it."""
+        ...
+
+
+class EngineStats(Protocol):
+    """Counts of an engine at one moment."""
+
+    @property
+    def num_running(self) -> int:
+        """Sequences in the batch."""
+        ...
+
+    @property
+    def num_waiting(self) -> int:
+        """Sequences in the queue."""
+        ...
+
+    @property
+    def num_free_pages(self) -> int:
+        """Pages nobody uses, cached prefixes included."""
+        ...
+
+    @property
+    def num_pages(self) -> int:
+        """P."""
+        ...
+
+    @property
+    def num_cached_tokens(self) -> int:
+        """Tokens in the prefix tree."""
+        ...
+
+
+class EngineHandle(Protocol):
+    """What the service asks of an engine; every call is safe from any thread and returns at once."""
+
+    def start(self) -> None:
+        """Begin to run sequences."""
+        ...
+
+    def stop(self) -> None:
+        """End: fail what is still running and release the backend."""
+        ...
+
+    def submit(self, request: SequenceRequest) -> None:
+        """Queue a sequence. Raises an error of the tree when it can never run."""
+        ...
+
+    def cancel(self, request_id: str) -> None:
+        """End a sequence within one step; its sink hears ``finished("cancelled", …)``."""
+        ...
+
+    def forget_session(self, session_id: str) -> None:
+        """Let go of the pages kept for a session."""
+        ...
+
+    def stats(self) -> EngineStats:
+        """Return the counts of now."""
+        ...
+
+
+@dataclass(frozen=True)
+class HostedModel:
+    """A loaded model with everything a request meets on its way.
+
+    Attributes:
+        template: ``None`` for a model that has no chat template and whose format needs one.
+        close: Releases files and helper processes, after the engine has stopped.
+    """
+
+    info: ModelInfo
+    tokenizer: Tokenizer
+    chat_format: ChatFormat
+    template: PromptTemplate
+    engine: EngineHandle
+    close: Callable[[], None]
+
+    @property
+    def preserved(self) -> frozenset[int]:
+        """Control tokens that reach the format's parser as text."""
+        ids = (self.tokenizer.id_of(text) for text in self.chat_format.preserved_tokens)
+        return frozenset(token_id for token_id in ids if token_id is not None)

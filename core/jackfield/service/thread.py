@@ -1,0 +1,154 @@
+"""An engine in a thread of this process: for libraries, notebooks and tests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from jackfield.backend import OpenProgress
+from jackfield.errors import JackfieldError, Unavailable
+from jackfield.host import Host
+from jackfield.service.config import EngineConfig
+from jackfield.service.contract import Embedding, RenderedPrompt, TokenizedText
+from jackfield.service.front import Front, OpenStream
+from jackfield.service.hosting import HostedModel
+from jackfield.service.pipeline import Pipeline
+from jackfield.service.reader import EventReader
+from jackfield.service.requests import GenerationRequest, Message, ToolDefinition
+from jackfield.service.status import EngineLoad, ModelInfo
+
+__all__ = ["ModelOpener", "ThreadService"]
+
+log = logging.getLogger("jackfield.service")
+R = TypeVar("R")
+
+ModelOpener = Callable[[EngineConfig, Host, OpenProgress | None], HostedModel]
+
+RETIRE_S = 600.0
+"""A replaced model may take so long to finish what it was answering."""
+
+
+class ThreadService(Front):
+    """A service without a second process. A crash of a kernel is a crash of this program.
+
+    Args:
+        config: What to load and how.
+        host: Where architectures, backends, tokenizers and formats are found; a new one by default.
+        on_progress: Told from another thread what loading does.
+        opener: Puts a model together; for tests.
+    """
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        host: Host | None = None,
+        *,
+        on_progress: OpenProgress | None = None,
+        opener: ModelOpener | None = None,
+    ) -> None:
+        super().__init__(config, host or Host(allow=config.plugins))
+        self._on_progress = on_progress
+        self._opener = opener or _default_opener()
+        self._pipeline: Pipeline | None = None
+        self._loading = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    # ---- life ----
+
+    async def start(self) -> None:
+        """Load the configured model, if any."""
+        if not self._config.model:
+            return
+        self._state, self._reason = "starting", "the model is being loaded"
+        try:
+            await self._replace(self._config)
+        except JackfieldError as error:
+            self._state, self._reason = "failed", error.message
+            raise
+
+    async def stop(self, drain_s: float) -> None:
+        """Refuse new requests, let running ones finish for ``drain_s``, then end them with an error."""
+        pipeline, self._pipeline = self._pipeline, None
+        self._state, self._reason = "stopped", "the server is shutting down"
+        if pipeline is not None:
+            await asyncio.to_thread(pipeline.drain, drain_s)
+            await asyncio.to_thread(pipeline.close)
+            self._host.observe("jackfield_engine_stopped", reason=self._reason)
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+
+    async def load(self, model: str, backend: str | None = None, projector: str | None = None) -> ModelInfo:
+        """Replace the hosted model; the old one serves until the new one is ready."""
+        config = self._config_for(model, backend, projector)
+        async with self._loading:
+            return await self._replace(config)
+
+    async def _replace(self, config: EngineConfig) -> ModelInfo:
+        pipeline = await asyncio.to_thread(self._make_pipeline, config)
+        old, self._pipeline = self._pipeline, pipeline
+        self._serves(pipeline.model.info)
+        if old is not None:
+            self._spawn(asyncio.to_thread(_retire, old))
+        return pipeline.model.info
+
+    def _make_pipeline(self, config: EngineConfig) -> Pipeline:
+        pipeline = Pipeline(self._opener(config, self._host, self._on_progress), config)
+        pipeline.start()
+        return pipeline
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    # ---- requests ----
+
+    def _open(self, request: GenerationRequest) -> OpenStream:
+        reader = EventReader(self._config.stream_buffer_bytes)
+        generation = self._running().submit(request, reader.buffer)
+        return OpenStream(reader, lambda: generation.cancel() if generation else None)
+
+    def _running(self) -> Pipeline:
+        if self._pipeline is None:
+            raise Unavailable(f"no model answers: {self._reason}", retry_after_s=5)
+        return self._pipeline
+
+    async def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> TokenizedText:
+        """Turn text into token ids."""
+        return await asyncio.to_thread(
+            self._running().tokenize, text, add_special=add_special, parse_special=parse_special
+        )
+
+    async def detokenize(self, tokens: list[int]) -> str:
+        """Turn token ids into text."""
+        return await asyncio.to_thread(self._running().detokenize, tokens)
+
+    async def render(
+        self, messages: list[Message], tools: list[ToolDefinition], *, think: bool | str | None = None
+    ) -> RenderedPrompt:
+        """Render a conversation with the model's chat template."""
+        return await asyncio.to_thread(self._running().render, messages, tools, think)
+
+    async def embed(self, inputs: list[str] | list[list[int]], *, truncate: bool) -> list[Embedding]:
+        """Pool each input's hidden rows into a vector."""
+        return await asyncio.to_thread(self._running().embed, inputs, truncate=truncate)
+
+    async def _forget_session(self, session_id: str) -> None:
+        if self._pipeline is not None:
+            await asyncio.to_thread(self._pipeline.forget_session, session_id)
+
+    def _load_now(self) -> EngineLoad:
+        return self._pipeline.load_now() if self._pipeline is not None else EngineLoad()
+
+
+def _default_opener() -> ModelOpener:
+    from jackfield.service.opening import open_model
+
+    return open_model
+
+
+def _retire(pipeline: Pipeline) -> None:
+    """Let a replaced model finish what it was answering, then release it."""
+    pipeline.drain(RETIRE_S)
+    pipeline.close()

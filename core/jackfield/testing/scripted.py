@@ -1,0 +1,313 @@
+"""A model without a model: a byte tokenizer, a small chat format, and an engine that follows a script.
+
+For tests of whatever surrounds an engine. Everything answers at once and every answer is known beforehand.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from jackfield.engine.contract import SampledToken, SequenceRequest, SequenceStats
+from jackfield.errors import Unavailable
+from jackfield.service.events import FinishReason
+from jackfield.service.hosting import HostedModel
+from jackfield.service.requests import Message, ToolDefinition
+from jackfield.service.status import EngineLoad, ModelInfo
+from jackfield.text.contract import Content, FormatParser, ParsedEvent, SpecialTokens, Thinking
+
+__all__ = ["ByteTokenizer", "Script", "ScriptedEngine", "ScriptedTemplate", "TagFormat", "scripted_model"]
+
+CONTROL = ("<s>", "<|im_start|>", "<|im_end|>", "<think>", "</think>", "<fim_p>", "<fim_s>", "<fim_m>")
+FIRST_CONTROL = 256
+Script = Callable[[SequenceRequest], Iterable[int]]
+
+
+class ByteTokenizer:
+    """Tokens 0 to 255 are bytes; control tokens follow."""
+
+    def __init__(self) -> None:
+        self._ids = {text: FIRST_CONTROL + index for index, text in enumerate(CONTROL)}
+        self._pattern = re.compile("|".join(re.escape(text) for text in CONTROL))
+
+    @property
+    def vocab_size(self) -> int:
+        """V."""
+        return FIRST_CONTROL + len(CONTROL)
+
+    @property
+    def special(self) -> SpecialTokens:
+        """Ids with a meaning."""
+        ids = self._ids
+        return SpecialTokens(
+            bos=ids["<s>"],
+            eos=ids["<|im_end|>"],
+            eog=frozenset([ids["<|im_end|>"]]),
+            fim_prefix=ids["<fim_p>"],
+            fim_suffix=ids["<fim_s>"],
+            fim_middle=ids["<fim_m>"],
+        )
+
+    @property
+    def add_bos(self) -> bool:
+        """Prompts begin with BOS."""
+        return True
+
+    def encode(self, text: str, *, add_special: bool = False, parse_special: bool = False) -> list[int]:
+        """Turn text into ids."""
+        tokens = [self._ids["<s>"]] if add_special else []
+        return tokens + self._encode(text, [] if parse_special else [(0, len(text))])
+
+    def encode_prompt(self, text: str, protected: Sequence[tuple[int, int]]) -> list[int]:
+        """Turn a rendered prompt into ids."""
+        tokens = self._encode(text, protected)
+        bos = self._ids["<s>"]
+        return tokens if tokens[:1] == [bos] else [bos, *tokens]
+
+    def _encode(self, text: str, protected: Sequence[tuple[int, int]]) -> list[int]:
+        tokens: list[int] = []
+        done = 0
+        for found in self._pattern.finditer(text):
+            if any(start < found.end() and found.start() < stop for start, stop in protected):
+                continue
+            tokens += text[done : found.start()].encode()
+            tokens.append(self._ids[found.group()])
+            done = found.end()
+        return [*tokens, *text[done:].encode()]
+
+    def piece(self, token_id: int) -> bytes:
+        """Return a token's bytes."""
+        return bytes([token_id]) if token_id < FIRST_CONTROL else self.token_text(token_id).encode()
+
+    def is_control(self, token_id: int) -> bool:
+        """Tell whether the token is hidden."""
+        return token_id >= FIRST_CONTROL
+
+    def token_text(self, token_id: int) -> str:
+        """Return the vocabulary's own spelling."""
+        return CONTROL[token_id - FIRST_CONTROL] if token_id >= FIRST_CONTROL else f"<{token_id:02X}>"
+
+    def id_of(self, text: str) -> int | None:
+        """Return the id of a control token."""
+        return self._ids.get(text)
+
+    def strips_leading_space(self) -> bool:
+        """Keep every space."""
+        return False
+
+
+class _TagParser:
+    """Splits at ``<think>`` and ``</think>``, which always come as whole tokens."""
+
+    def __init__(self) -> None:
+        self._is_open = False
+
+    @property
+    def in_thinking(self) -> bool:
+        return self._is_open
+
+    def prime(self, prompt_tail: str) -> None:
+        self._is_open = prompt_tail.rfind("<think>") > prompt_tail.rfind("</think>")
+
+    def feed(self, text: str) -> list[ParsedEvent]:
+        if text in ("<think>", "</think>"):
+            self._is_open = text == "<think>"
+            return []
+        return [Thinking(text) if self._is_open else Content(text)]
+
+    def finish(self, stop_token: str | None) -> list[ParsedEvent]:
+        return []
+
+
+class TagFormat:
+    """A chat format with thinking tags and without tools."""
+
+    preserved_tokens: Sequence[str] = ("<think>", "</think>")
+    supports_thinking = True
+    supports_tools = False
+    thinking_end = "</think>"
+
+    def adapt(self, messages: list[Message]) -> list[Message]:
+        """Leave the history as it is."""
+        return messages
+
+    def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
+        """Return a parser of the tags."""
+        return _TagParser()
+
+
+@dataclass(frozen=True)
+class _Rendered:
+    text: str
+    protected_spans: Sequence[tuple[int, int]]
+
+
+class ScriptedTemplate:
+    """ChatML, which drops the thinking of earlier turns as published templates do."""
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolDefinition],
+        *,
+        think: bool | str,
+        arguments: dict[str, str | int | float | bool],
+        continue_final: bool,
+    ) -> _Rendered:
+        """Render a conversation."""
+        text, spans = "", list[tuple[int, int]]()
+        for message in messages:
+            text += f"<|im_start|>{message.role}\n"
+            spans.append((len(text), len(text) + len(message.content)))
+            text += f"{message.content}<|im_end|>\n"
+        if continue_final:
+            return _Rendered(text.removesuffix("<|im_end|>\n"), spans)
+        return _Rendered(text + "<|im_start|>assistant\n" + ("<think>" if think else ""), spans)
+
+
+@dataclass
+class _Run:
+    request: SequenceRequest
+    stats: SequenceStats
+    is_cancelled: bool = False
+
+
+@dataclass
+class ScriptedEngine:
+    """Runs each sequence on a thread of its own; the script says which tokens it picks.
+
+    A token of -1 in a script raises an error there; masks and limits are obeyed.
+
+    Attributes:
+        script: Called with each request.
+        delay_s: Pause before each token.
+        requests: Every request there was.
+    """
+
+    script: Script
+    delay_s: float = 0.0
+    requests: list[SequenceRequest] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    _cached: list[list[int]] = field(default_factory=list)
+    _runs: dict[str, _Run] = field(default_factory=dict)
+    _is_stopped: bool = False
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End every sequence."""
+        self._is_stopped = True
+        for run in list(self._runs.values()):
+            run.is_cancelled = True
+
+    def submit(self, request: SequenceRequest) -> None:
+        """Run a sequence."""
+        if self._is_stopped:
+            raise Unavailable("the engine has stopped")
+        run = _Run(request, SequenceStats(submitted_ns=time.monotonic_ns()))
+        run.stats.num_prompt_tokens = len(request.prompt)
+        self.requests.append(request)
+        self._runs[request.id] = run
+        threading.Thread(target=self._run, args=(run,), daemon=True).start()
+
+    def cancel(self, request_id: str) -> None:
+        """End a sequence."""
+        run = self._runs.get(request_id)
+        if run is not None:
+            run.is_cancelled = True
+
+    def forget_session(self, session_id: str) -> None:
+        """Take a note of it."""
+        self.forgotten.append(session_id)
+
+    def stats(self) -> EngineLoad:
+        """Return how many sequences run."""
+        return EngineLoad(num_running=len(self._runs))
+
+    def _run(self, run: _Run) -> None:
+        request, sink = run.request, run.request.sink
+        run.stats.admitted_ns = time.monotonic_ns()
+        run.stats.num_cached_tokens = self._num_cached(request) if request.use_cache else 0
+        sink.admitted(run.stats, "")
+        try:
+            reason, eog = self._pick(run)
+        except ValueError as error:
+            sink.failed(Unavailable(str(error)))
+            return
+        finally:
+            del self._runs[request.id]
+        run.stats.finished_ns = time.monotonic_ns()
+        sink.finished(reason, run.stats, eog)
+
+    def _pick(self, run: _Run) -> tuple[FinishReason, int | None]:
+        request, tokens = run.request, list(run.request.prompt)
+        self._cached.append(tokens)
+        for wanted in self.script(request):
+            if self.delay_s:
+                time.sleep(self.delay_s)
+            if run.is_cancelled:
+                return "cancelled", None
+            token = self._allowed(request, wanted)
+            if token in request.eog:
+                return "stop", token
+            tokens.append(token)
+            run.stats.num_completion_tokens += 1
+            run.stats.first_token_ns = run.stats.first_token_ns or time.monotonic_ns()
+            has_logprobs = request.sampling.top_logprobs is not None
+            reason = request.sink.token(SampledToken(token, -0.5 if has_logprobs else None))
+            if reason is not None:
+                return reason, None
+            if run.stats.num_completion_tokens >= request.max_tokens:
+                return "length", None
+        return "stop", None
+
+    def _allowed(self, request: SequenceRequest, token: int) -> int:
+        """Return the script's token, or the first the mask allows instead."""
+        if token < 0:
+            raise ValueError("the script says so")
+        bits = request.mask.bitmask() if request.mask is not None else None
+        if bits is not None and not bits[token // 32] >> (token % 32) & 1:
+            token = next(i for i in range(32 * len(bits)) if bits[i // 32] >> (i % 32) & 1)
+        if request.mask is not None:
+            request.mask.accept(token)
+        return token
+
+    def _num_cached(self, request: SequenceRequest) -> int:
+        """Return the longest prefix that any earlier sequence shares."""
+        return max((_common(request.prompt, tokens) for tokens in self._cached), default=0)
+
+
+def _common(left: Sequence[int], right: Sequence[int]) -> int:
+    for index, (a, b) in enumerate(zip(left, right, strict=False)):
+        if a != b:
+            return index
+    return min(len(left), len(right))
+
+
+def scripted_model(engine: ScriptedEngine, *, file: str = "scripted.gguf", context: int = 512) -> HostedModel:
+    """Return a hosted model around a scripted engine."""
+    info = ModelInfo(
+        file=file,
+        name=file.removesuffix(".gguf"),
+        architecture="scripted",
+        size_bytes=0,
+        modified_unix_s=0.0,
+        digest="0" * 64,
+        context_length=context,
+        trained_context_length=context,
+        embedding_length=1,
+        num_parameters=0,
+        quantization="F32",
+        vocab_size=ByteTokenizer().vocab_size,
+        backend="scripted",
+        chat_template="",
+        chat_format="tag",
+        capabilities=["completion", "thinking", "insert"],
+        metadata={},
+        tensors=[],
+    )
+    return HostedModel(info, ByteTokenizer(), TagFormat(), ScriptedTemplate(), engine, lambda: None)
