@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -95,7 +96,7 @@ def _backend(descriptor: BackendDescriptor) -> list[Finding]:
     try:
         backend: Backend = descriptor.load()()
         reason = backend.unavailable()
-        facts = {} if reason else backend.describe()
+        facts: Mapping[str, str] = {} if reason else backend.describe()
     except JackfieldError as error:
         return [Finding(subject, error.message, healthy=False)]
     found = [Finding(subject, f"unavailable: {reason}" if reason else f"ready: {descriptor.summary}")]

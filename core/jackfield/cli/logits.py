@@ -7,6 +7,7 @@ positions whose logits are wanted (all by default). The output has ``logits_<i>`
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from jackfield.errors import ConfigError
 from jackfield.host import Host
 from jackfield.program import Program
 
-__all__ = ["Prompt", "read_prompts", "run"]
+__all__ = ["Prompt", "add_arguments", "execute", "read_prompts", "run"]
 
 Arrays = dict[str, Any]  # what numpy.savez takes
 
@@ -39,6 +40,23 @@ class Prompt:
     number: int
     tokens: list[int]
     positions: list[int]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--model", required=True, metavar="FILE", help="the GGUF file")
+    parser.add_argument("--backend", default="reference", help="how to compute (default: reference)")
+    parser.add_argument("--tokens", required=True, metavar="NPZ", help="tokens_<i> and positions_<i>")
+    parser.add_argument("--out", required=True, metavar="NPZ", help="where logits_<i> and greedy_<i> go")
+    parser.add_argument("--greedy", type=int, default=0, metavar="N", help="continue each prompt by N tokens")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Compute, and say where the results are."""
+    a = arguments
+    numbers = run(Host(), a.model, a.backend, a.tokens, a.out, a.greedy)
+    print(f"wrote the logits of {len(numbers)} prompts to {a.out}")
+    return 0
 
 
 def run(

@@ -1,0 +1,65 @@
+"""The options of every command that runs a model, and the ``EngineConfig`` they make."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from jackfield.errors import ConfigError
+from jackfield.service.config import KV_TYPES, EngineConfig
+
+__all__ = ["add_engine_arguments", "engine_config"]
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that choose a model and how it is run."""
+    group = parser.add_argument_group("model and engine")
+    group.add_argument("--model", metavar="FILE", help="the GGUF file; the first one of a split model")
+    group.add_argument("--backend", default="auto", help="how to compute (default: the best one here)")
+    group.add_argument(
+        "--threads", type=int, metavar="N", help="threads to compute with (default: one a core)"
+    )
+    group.add_argument("--context", type=int, metavar="N", help="most tokens of a conversation")
+    group.add_argument("--kv-type", choices=KV_TYPES, default="f16", help="how keys and values are stored")
+    group.add_argument(
+        "--cache-tokens", type=int, metavar="N", help="tokens kept for all conversations together"
+    )
+    group.add_argument("--max-sequences", type=int, metavar="N", default=16, help="answers computed at once")
+    group.add_argument("--chat-format", metavar="NAME", help="how thinking and tool calls are written")
+    group.add_argument("--chat-template", metavar="FILE", help="a template to use instead of the model's own")
+    group.add_argument("--think", action="store_true", help="let requests that say nothing think")
+    group.add_argument("--seed", type=int, metavar="N", help="seed of requests that name none")
+
+
+def engine_config(arguments: argparse.Namespace) -> EngineConfig:
+    """Return the checked set-up.
+
+    Raises:
+        ConfigError: No model was named, or a value cannot be used.
+    """
+    if not arguments.model:
+        raise ConfigError("no model was named; pass --model with the path of a GGUF file")
+    config = EngineConfig(
+        model=arguments.model,
+        backend=arguments.backend,
+        threads=arguments.threads,
+        context_length=arguments.context,
+        kv_type=arguments.kv_type,
+        cache_tokens=arguments.cache_tokens,
+        max_sequences=arguments.max_sequences,
+        chat_format=arguments.chat_format,
+        chat_template=_template(arguments.chat_template),
+        default_think=arguments.think,
+        seed=arguments.seed,
+    )
+    config.check()
+    return config
+
+
+def _template(path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"chat template {path!r} cannot be read: {error}") from error
