@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,10 +46,15 @@ class Rail:
     uploads: UploadStore
     streams: OpenStreams = field(default_factory=OpenStreams)
     num_answers: Counter[int] = field(default_factory=Counter[int])
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def identity(self, request: Request[Any, Any, Any]) -> Identity:
-        """Return the id and the owner to put into a ``GenerationRequest``."""
-        return Identity(current_request_id.get(), owner_of(request.scope))
+        """Return the id and the owner to put into a ``GenerationRequest``.
+
+        Clients may choose their request's id and use it twice; a running number keeps ours apart.
+        """
+        request_id = f"{current_request_id.get()[:50]}.{next(self._numbers)}"
+        return Identity(request_id, owner_of(request.scope))
 
 
 @dataclass(frozen=True, kw_only=True)
