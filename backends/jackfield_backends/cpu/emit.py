@@ -1,7 +1,7 @@
-"""Values of code being written: LLVM values with operators, so that generators read like the code they write.
+"""Values of code being written: LLVM values with operators, so that generators read like what they write.
 
-A generator is a plain Python function from values to values. Loops in it unroll; functions in it inline. Integers
-are shifted logically; everything else follows the element type.
+A generator is a plain Python function from values to values. Loops in it unroll; functions in it inline.
+Integers are shifted logically; everything else follows the element type.
 """
 
 from __future__ import annotations
@@ -12,7 +12,23 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils
 
-__all__ = ["F16", "F32", "I8", "I16", "I32", "I64", "Value", "call", "constant", "join", "lanes_of", "zeros"]
+__all__ = [
+    "F16",
+    "F32",
+    "I8",
+    "I16",
+    "I32",
+    "I64",
+    "Value",
+    "bits_of",
+    "call",
+    "constant",
+    "data_address",
+    "join",
+    "lanes_of",
+    "vector_of",
+    "zeros",
+]
 
 I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 F16, F32 = ir.HalfType(), ir.FloatType()
@@ -249,6 +265,31 @@ def call(builder: Any, name: str, result: Any, arguments: Sequence[Value]) -> Va
     kind = ir.FunctionType(result, [argument.type for argument in arguments])
     function = cgutils.get_or_insert_function(builder.module, kind, name)
     return Value(builder, builder.call(function, [argument.v for argument in arguments]))
+
+
+def vector_of(scalars: Sequence[Value]) -> Value:
+    """Return scalars as the lanes of a vector."""
+    builder, kind = scalars[0].b, ir.VectorType(scalars[0].type, len(scalars))
+    vector = ir.Constant(kind, ir.Undefined)
+    for i, scalar in enumerate(scalars):
+        vector = builder.insert_element(vector, scalar.v, ir.Constant(I32, i))
+    return Value(builder, vector)
+
+
+def bits_of(word: Value) -> Value:
+    """Return the bits of an integer as lanes, the lowest first."""
+    return word.new(word.b.bitcast(word.v, ir.VectorType(ir.IntType(1), word.type.width)))
+
+
+def data_address(builder: Any, name: str, data: bytes) -> Value:
+    """Return the address of constant bytes that lie in the module."""
+    module = builder.module
+    if name not in module.globals:
+        kind = ir.ArrayType(I8, len(data))
+        table = ir.GlobalVariable(module, kind, name)
+        table.linkage, table.global_constant, table.align = "internal", True, 64
+        table.initializer = ir.Constant(kind, bytearray(data))
+    return Value(builder, builder.ptrtoint(module.globals[name], I64))
 
 
 def join(low: Value, high: Value) -> Value:

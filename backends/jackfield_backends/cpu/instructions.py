@@ -4,8 +4,8 @@ Everything else that kernels do is plain LLVM, which picks the instructions itse
 
 ``dot_small(total, u, a)``   four neighbouring bytes at a time: ``total + Σ u * a``, u in 0…127, a signed
 ``dot_signed(total, w, a)``  the same for w in −128…127, given as ``stored`` made it
-``stored(w)``                signed bytes as ``dot_signed`` wants them: offset by ``BIAS`` where the hardware
-                             multiplies unsigned by signed; then totals start at ``−BIAS * Σ a``
+``stored(w)``                signed bytes as ``dot_signed`` wants them: more by ``bias`` where the hardware
+                             multiplies unsigned by signed; then totals start at ``−bias * Σ a``
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from jackfield_backends.cpu.emit import F16, F32, I16, I32, Value, call, join, lanes_of
+from jackfield_backends.cpu.emit import F16, F32, I8, I16, I32, Value, call, constant, join, lanes_of
 from jackfield_backends.cpu.isa import Isa, current
 
-__all__ = ["Instructions", "in_force", "half_to_float", "load_half", "parts", "store_half", "store_masked"]
+__all__ = ["Instructions", "half_to_float", "in_force", "load_half", "parts", "store_half", "store_masked"]
 
 Dot = Callable[[Value, Value, Value], Value]
+Lookup = Callable[[Sequence[int], Value], Value]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class Instructions:
         tile: Tokens of a pass; with ``lanes`` it decides how many registers hold totals.
         bias: What ``stored`` adds to signed bytes.
         has_half: Whether float16 converts in hardware.
+        lookup: Return sixteen listed bytes by lanes of indices 0…15.
+        prefers_small: Whether ``dot_small`` is much faster than ``dot_signed``, so that an offset of quants is
+            better repaid as a minimum than subtracted.
     """
 
     dot_small: Dot
@@ -38,6 +42,12 @@ class Instructions:
     tile: int
     bias: int
     has_half: bool
+    lookup: Lookup
+    prefers_small: bool = False
+
+    def stored(self, quants: Value) -> Value:
+        """Return signed bytes as ``dot_signed`` wants them."""
+        return quants ^ self.bias if self.bias else quants
 
 
 def parts(values: Sequence[Value], count: int, work: Callable[..., Value]) -> Value:
@@ -62,6 +72,16 @@ def _dot_vnni(total: Value, u: Value, a: Value) -> Value:
         return call(u.b, f"llvm.x86.avx512.vpdpbusd.{8 * u.count}", total.type, [total, u, a])
 
     return parts([total, u, a], 64, dot)
+
+
+def _lookup_avx512(table: Sequence[int], indices: Value) -> Value:
+    def look(indices: Value) -> Value:
+        listed = constant(indices.b, I8, list(table) * (indices.count // 16), indices.count)
+        if indices.count < 64:
+            return _shuffle_avx2(listed, indices)
+        return call(indices.b, "llvm.x86.avx512.pshuf.b.512", indices.type, [listed, indices])
+
+    return parts([indices], 64, look)
 
 
 # ---- AVX2 ----------------------------------------------------------------------------------------
@@ -90,6 +110,19 @@ def _dot_signed_avx2(total: Value, w: Value, a: Value) -> Value:
     return parts([total, w, a], 32, dot)
 
 
+def _shuffle_avx2(listed: Value, indices: Value) -> Value:
+    name = {16: "llvm.x86.ssse3.pshuf.b.128", 32: "llvm.x86.avx2.pshuf.b"}[indices.count]
+    return call(indices.b, name, indices.type, [listed, indices])
+
+
+def _lookup_avx2(table: Sequence[int], indices: Value) -> Value:
+    def look(indices: Value) -> Value:
+        listed = constant(indices.b, I8, list(table) * (indices.count // 16), indices.count)
+        return _shuffle_avx2(listed, indices)
+
+    return parts([indices], 32, look)
+
+
 # ---- Arm -----------------------------------------------------------------------------------------
 
 
@@ -98,6 +131,15 @@ def _dot_neon(total: Value, w: Value, a: Value) -> Value:
         return call(w.b, "llvm.aarch64.neon.sdot.v4i32.v16i8", total.type, [total, w, a])
 
     return parts([total, w, a], 16, dot)
+
+
+def _lookup_neon(table: Sequence[int], indices: Value) -> Value:
+    listed = constant(indices.b, I8, list(table), 16)
+
+    def look(indices: Value) -> Value:
+        return call(indices.b, "llvm.aarch64.neon.tbl1.v16i8", indices.type, [listed, indices])
+
+    return parts([indices], 16, look)
 
 
 # ---- everywhere ----------------------------------------------------------------------------------
@@ -116,11 +158,37 @@ def _dot_portable(total: Value, w: Value, a: Value) -> Value:
     return parts([total, w, a], 16, dot)
 
 
+def _lookup_portable(table: Sequence[int], indices: Value) -> Value:
+    """Choose by the bits of the index, from the highest; entries with equal choices cost nothing."""
+
+    def choose(entries: Sequence[int], bit: int) -> Value:
+        if len(entries) == 1:
+            return indices.constant(entries[0])
+        half = len(entries) // 2
+        is_set = (indices & (1 << bit)).compare("==", 1 << bit)
+        return is_set.choose(choose(entries[half:], bit - 1), choose(entries[:half], bit - 1))
+
+    return choose(table, 3)
+
+
 TABLES: Mapping[Isa, Instructions] = {
-    Isa.AVX512: Instructions(_dot_vnni, _dot_vnni, lanes=16, tile=12, bias=128, has_half=True),
-    Isa.AVX2: Instructions(_dot_small_avx2, _dot_signed_avx2, lanes=8, tile=4, bias=0, has_half=True),
-    Isa.NEON: Instructions(_dot_neon, _dot_neon, lanes=8, tile=6, bias=0, has_half=True),
-    Isa.PORTABLE: Instructions(_dot_portable, _dot_portable, lanes=4, tile=4, bias=0, has_half=False),
+    Isa.AVX512: Instructions(
+        _dot_vnni, _dot_vnni, lanes=16, tile=12, bias=128, has_half=True, lookup=_lookup_avx512
+    ),
+    Isa.AVX2: Instructions(
+        _dot_small_avx2,
+        _dot_signed_avx2,
+        lanes=8,
+        tile=4,
+        bias=0,
+        has_half=True,
+        lookup=_lookup_avx2,
+        prefers_small=True,
+    ),
+    Isa.NEON: Instructions(_dot_neon, _dot_neon, lanes=8, tile=6, bias=0, has_half=True, lookup=_lookup_neon),
+    Isa.PORTABLE: Instructions(
+        _dot_portable, _dot_portable, lanes=4, tile=4, bias=0, has_half=False, lookup=_lookup_portable
+    ),
 }
 
 

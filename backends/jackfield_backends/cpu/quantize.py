@@ -60,7 +60,7 @@ BIAS = 128
 LARGEST = 127.0
 
 
-def activation_bytes(max_rows: int, width: int) -> int:
+def activation_bytes(width: int, max_rows: int) -> int:
     """Return the bytes an activation of at most ``max_rows`` rows takes; ``width`` is a multiple of 32."""
     slots = max(min(max_rows, ROW_TOKENS), -(-max_rows // TILE) * TILE)
     return slots * SLOT_BYTES * (-(-width // (2 * BLOCK)) * 2)

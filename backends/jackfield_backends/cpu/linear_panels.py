@@ -1,0 +1,311 @@
+"""Products of many rows: 16 rows of weights unpacked into a panel, and the one micro-kernel that multiplies panels.
+
+A panel holds, for each 32 columns, a record: eight vectors of 16 rows x 4 columns of int8, then the 16 rows' scales
+(two vectors in formats of halves), then their minima where the panel has any. Every format unpacks to this, so all
+share one micro-kernel; what is left of them is four kinds of panel.
+
+Quants of a panel without minima are signed (as ``Instructions.stored`` wants them); with minima they are 0…127, and
+the minimum, or ``-offset * scale``, is multiplied by the activation's sums.
+
+Unpacking costs the same whatever the number of tokens: 16 rows are read side by side, which the hardware prefetcher
+does not follow, so the next 16 rows are asked for meanwhile, evenly. The micro-kernel keeps the totals of
+``lanes`` rows x ``tile`` tokens in registers over the whole row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numba import types
+from numba.core import cgutils
+
+from jackfield_backends.cpu.emit import F32, I8, I32, Value, join, lanes_of, vector_of, zeros
+from jackfield_backends.cpu.formats import FORMATS
+from jackfield_backends.cpu.formats.block_format import BlockFormat
+from jackfield_backends.cpu.instructions import in_force
+from jackfield_backends.cpu.kernel import Kernel, arg, kernel_family
+from jackfield_backends.cpu.quantize import (
+    RECORD_BIAS,
+    RECORD_BIAS16,
+    RECORD_BYTES,
+    RECORD_D,
+    RECORD_DS,
+    RECORD_DS16,
+)
+from jackfield_backends.cpu.simd import operation
+
+__all__ = [
+    "PANEL_ROWS",
+    "PanelKind",
+    "multiply_kernel",
+    "multiply_panel",
+    "panel_kind",
+    "unpack_kernel",
+    "unpack_panel",
+]
+
+PANEL_ROWS = 16
+QUANTS_BYTES = 512
+# row i and this one share a vector: so chosen, the last step of the transposition is one shuffle a vector
+ROW_PAIRS = ((0, 4), (1, 5), (2, 6), (3, 7), (8, 12), (9, 13), (10, 14), (11, 15))
+
+
+@dataclass(frozen=True)
+class PanelKind:
+    """What a record holds beside quants: scales of 16 or 32 columns, perhaps minima."""
+
+    halves: bool
+    has_minimum: bool
+
+    @property
+    def num_scales(self) -> int:
+        """Scale vectors of a record."""
+        return 2 if self.halves else 1
+
+    @property
+    def record_bytes(self) -> int:
+        """Bytes a record."""
+        return QUANTS_BYTES + 64 * self.num_scales * (2 if self.has_minimum else 1)
+
+    def scale_at(self, half: int) -> int:
+        """Return the offset of a half's scales."""
+        return QUANTS_BYTES + 64 * half
+
+    def minimum_at(self, half: int) -> int:
+        """Return the offset of a half's minima."""
+        return QUANTS_BYTES + 64 * (self.num_scales + half)
+
+
+def panel_kind(type_name: str) -> PanelKind:
+    """Return the kind of panel that a format unpacks to, on the instruction set in force."""
+    form = FORMATS[type_name]
+    return PanelKind(form.halves, form.has_minimum or (form.offset > 0 and in_force().prefers_small))
+
+
+def multiply_kernel(kind: PanelKind, num_tokens: int) -> Kernel:
+    """Return the micro-kernel for a kind of panel and up to ``num_tokens`` of a tile."""
+    instructions = in_force()
+    tile = min(instructions.tile, num_tokens)
+    return multiply_panel(int(kind.halves), int(kind.has_minimum), num_tokens, instructions.lanes, tile)
+
+
+def unpack_kernel(type_name: str) -> Kernel:
+    """Return the unpacker of a format."""
+    return unpack_panel(type_name, int(panel_kind(type_name).has_minimum))
+
+
+# ---- unpacking -----------------------------------------------------------------------------------
+
+
+def transposed(pairs: Sequence[Value]) -> list[Value]:
+    """Turn eight vectors of two rows x eight words (``ROW_PAIRS``) into eight of sixteen rows x one word."""
+
+    def interleaved(x: Value, y: Value, size: int, high: int) -> Value:
+        mask = []
+        for lane in range(0, 16, 4):
+            start = lane + 2 * high
+            if size == 1:
+                mask += [start, start + 16, start + 1, start + 17]
+            else:
+                mask += [start, start + 1, start + 16, start + 17]
+        return x.lanes(mask, y)
+
+    words = [[interleaved(pairs[i], pairs[i + 1], 1, high) for high in (0, 1)] for i in range(0, 8, 2)]
+    quads = []  # quads[h][j]: word j of four rows, word 4 + j of them, and the same of the four rows after
+    for h in (0, 2):
+        low, high = words[h], words[h + 1]
+        quads.append([interleaved(low[j // 2], high[j // 2], 2, j % 2) for j in range(4)])
+    result = []
+    for half in (0, 1):
+        lanes = [4 * half + i for i in range(4)] + [8 + 4 * half + i for i in range(4)]
+        mask = lanes + [16 + lane for lane in lanes]
+        result += [quads[0][j].lanes(mask, quads[1][j]) for j in range(4)]
+    return result
+
+
+def _columns(rows: Sequence[Value]) -> list[Value]:
+    """Turn sixteen vectors of float32, a row's each, into vectors of sixteen rows."""
+    count = rows[0].count
+    if count % 8:
+        return [vector_of([row.lane(i) for row in rows]) for i in range(count)]
+    columns = []
+    for start in range(0, count, 8):
+        part = [row.lanes(range(start, start + 8)) for row in rows]
+        columns += transposed([join(part[i], part[j]) for i, j in ROW_PAIRS])
+    return columns
+
+
+class _Unpacking:
+    """Writes the unpacking of one step of sixteen rows: a block, or a block of 32 columns."""
+
+    def __init__(self, form: BlockFormat, kind: PanelKind) -> None:
+        self.form, self.kind = form, kind
+        self.instructions = in_force()
+
+    def write(self, block: Value, row_bytes: Value, panel: Value, ahead: Value) -> None:
+        rows = [block + row_bytes * r for r in range(PANEL_ROWS)]
+        groups = self.form.groups
+        size = self.form.num_sub_blocks // groups
+        lines = -(-PANEL_ROWS * self.form.num_bytes // 64)
+        for group in range(groups):
+            for line in range(group * lines // groups, (group + 1) * lines // groups):
+                ahead.prefetch(64 * line, level=2)
+            quants = [self.form.pairs(rows[i], rows[j], group) for i, j in ROW_PAIRS]
+            for k in range(size):
+                words = [self._stored(pair[k]).bits(I32) for pair in quants]
+                for g, vector in enumerate(transposed(words)):
+                    panel.store(vector, self.kind.record_bytes * (group * size + k) + 64 * g)
+        self._scales(rows, panel)
+
+    def _stored(self, quants: Value) -> Value:
+        if self.kind.has_minimum:
+            return quants
+        if self.form.signed:
+            return self.instructions.stored(quants)
+        more = self.instructions.bias - self.form.offset
+        return quants + (more - 256 if more > 127 else more) if more else quants
+
+    def _scales(self, rows: Sequence[Value], panel: Value) -> None:
+        scales, minima = self._columns_of(rows)
+        per_record = self.kind.num_scales
+        for i, column in enumerate(scales):
+            panel.store(
+                column, self.kind.record_bytes * (i // per_record) + self.kind.scale_at(i % per_record)
+            )
+        if not self.kind.has_minimum:
+            return
+        lowest = minima or [column * -float(self.form.offset) for column in scales]
+        for i, column in enumerate(lowest):
+            panel.store(
+                column, self.kind.record_bytes * (i // per_record) + self.kind.minimum_at(i % per_record)
+            )
+
+    def _columns_of(self, rows: Sequence[Value]) -> tuple[list[Value], list[Value]]:
+        if self.form.num_scales == 1:
+            scale, minimum = self.form.column_scales(rows)
+            return [scale], [] if minimum is None else [minimum]
+        found = [self.form.scales(p) for p in rows]
+        minima = [minimum for _, minimum in found if minimum is not None]
+        return _columns([scale for scale, _ in found]), _columns(minima) if minima else []
+
+
+@kernel_family
+def unpack_panel(type_name: str, has_minimum: int) -> Callable[[int, int, int], None]:
+    """Unpack sixteen rows: matrix, bytes between rows, 32-column blocks a row.
+
+    Called as ``(args, first row, panel)``.
+    """
+    form = FORMATS[type_name]
+    kind = PanelKind(form.halves, bool(has_minimum))
+    num_bytes, num_sub_blocks = form.num_bytes, form.num_sub_blocks
+    unpack_block = _unpack_block(form, kind)
+    record_bytes = kind.record_bytes
+
+    def unpack(args: int, first: int, panel: int) -> None:
+        row_bytes = arg(args, 1)
+        weights = arg(args, 0) + first * row_bytes
+        ahead = weights + PANEL_ROWS * row_bytes
+        for i in range(arg(args, 2) // num_sub_blocks):
+            unpack_block(
+                weights + i * num_bytes,
+                row_bytes,
+                panel + i * num_sub_blocks * record_bytes,
+                ahead + i * PANEL_ROWS * num_bytes,
+            )
+
+    return unpack
+
+
+def _unpack_block(form: BlockFormat, kind: PanelKind) -> Callable[[int, int, int, int], None]:
+    @operation(types.void, *[types.int64] * 4)
+    def unpack_block(block: Value, row_bytes: Value, panel: Value, ahead: Value) -> None:
+        _Unpacking(form, kind).write(block, row_bytes, panel, ahead)
+
+    return unpack_block
+
+
+# ---- multiplying ---------------------------------------------------------------------------------
+
+
+class _Product:
+    """Writes the product of some rows of a panel with some tokens of a tile."""
+
+    def __init__(self, kind: PanelKind, lanes: int, num_tokens: int) -> None:
+        self.kind, self.lanes, self.num_tokens = kind, lanes, num_tokens
+        self.instructions = in_force()
+
+    def write(self, panel: Value, num_blocks: Value, x: Value, first: Value, out: Value) -> None:
+        builder, lanes = panel.b, self.lanes
+        cells = [cgutils.alloca_once(builder, lanes_of(F32, lanes)) for _ in range(self.num_tokens)]
+        for cell in cells:
+            builder.store(zeros(builder, F32, lanes).v, cell)
+        with cgutils.for_range(builder, num_blocks.v) as loop:
+            i = panel.new(loop.index)
+            self._block(panel + i * self.kind.record_bytes, x + i * RECORD_BYTES, first, cells)
+        for t, cell in enumerate(cells):
+            out.store(panel.new(builder.load(cell)), 4 * PANEL_ROWS * t)
+
+    def _block(self, record: Value, x: Value, first: Value, cells: Sequence[Any]) -> None:
+        q, words, pairs = x + first * 32, x + first * 4, x + first * 8
+        lanes, halves = self.lanes, self.kind.num_scales
+        dot = self.instructions.dot_small if self.kind.has_minimum else self.instructions.dot_signed
+        for half in range(halves):
+            totals = [self._start(words, pairs, t, half) for t in range(self.num_tokens)]
+            for g in range(8 // halves * half, 8 // halves * (half + 1)):
+                weights = record.load(I8, 4 * lanes, 64 * g)
+                for t in range(self.num_tokens):
+                    activation = q.load(I32, 1, 32 * t + 4 * g).splat(lanes).bits(I8)
+                    totals[t] = dot(totals[t], weights, activation)
+            scale = record.load(F32, lanes, self.kind.scale_at(half))
+            for t, cell in enumerate(cells):
+                d = words.load(F32, 1, RECORD_D + 4 * t).splat(lanes)
+                total = totals[t].signed(F32).fma(scale * d, scale.new(record.b.load(cell)))
+                if self.kind.has_minimum:
+                    minimum = record.load(F32, lanes, self.kind.minimum_at(half))
+                    total = minimum.fma(self._sum(words, pairs, t, half).splat(lanes), total)
+                record.b.store(total.v, cell)
+
+    def _start(self, words: Value, pairs: Value, t: int, half: int) -> Value:
+        lanes = self.lanes
+        if self.kind.has_minimum or not self.instructions.bias:
+            return zeros(words.b, I32, lanes)
+        if self.kind.halves:
+            return pairs.load(I32, 1, RECORD_BIAS16 + 8 * t + 4 * half).splat(lanes)
+        return words.load(I32, 1, RECORD_BIAS + 4 * t).splat(lanes)
+
+    def _sum(self, words: Value, pairs: Value, t: int, half: int) -> Value:
+        if self.kind.halves:
+            return pairs.load(F32, 1, RECORD_DS16 + 8 * t + 4 * half)
+        return words.load(F32, 1, RECORD_DS + 4 * t)
+
+
+@kernel_family
+def multiply_panel(
+    halves: int, has_minimum: int, num_tokens: int, lanes: int, tile: int
+) -> Callable[[int, int, int], None]:
+    """Multiply a panel by the first tokens of a tile: 32-column blocks a row, results.
+
+    ``lanes`` rows and ``tile`` tokens at a time. Called as ``(args, panel, first record of the tile)``; results
+    are ``[tokens][16]``.
+    """
+    product = _product(PanelKind(bool(halves), bool(has_minimum)), lanes, tile)
+    lane_bytes = 4 * lanes
+
+    def multiply(args: int, panel: int, x: int) -> None:
+        num_blocks, results = arg(args, 0), arg(args, 1)
+        for first in range(0, num_tokens, tile):
+            out = results + 4 * PANEL_ROWS * first
+            for rows in range(0, 4 * PANEL_ROWS, lane_bytes):
+                product(panel + rows, num_blocks, x, first, out + rows)
+
+    return multiply
+
+
+def _product(kind: PanelKind, lanes: int, num_tokens: int) -> Callable[[int, int, int, int, int], None]:
+    @operation(types.void, *[types.int64] * 5)
+    def product(panel: Value, num_blocks: Value, x: Value, first: Value, out: Value) -> None:
+        _Product(kind, lanes, num_tokens).write(panel, num_blocks, x, first, out)
+
+    return product
