@@ -13,7 +13,14 @@ from jackfield.errors import JackfieldError
 from jackfield.service.events import FinishReason
 from jackfield.service.requests import Sampling
 
-__all__ = ["SampledToken", "SequenceRequest", "SequenceSink", "SequenceStats", "TokenMask"]
+__all__ = [
+    "EngineStats",
+    "SampledToken",
+    "SequenceRequest",
+    "SequenceSink",
+    "SequenceStats",
+    "TokenMask",
+]
 
 
 @dataclass(frozen=True)
@@ -104,3 +111,28 @@ class SequenceRequest:
     mask: TokenMask | None = None
     priority_key: str = ""
     session_id: str | None = None
+
+
+@dataclass(frozen=True)
+class EngineStats:
+    """A moment of the engine.
+
+    Attributes:
+        heartbeat_age_s: Seconds since its thread last showed that it is alive.
+        num_processed: Sequences that reached an end.
+        num_pages: Pages in all; ``num_free_pages`` can be had, by eviction if need be.
+        num_cached_tokens: Tokens that the prefix tree has room for in the pages it keeps.
+        num_preemptions: Times a sequence had to give way and was computed again.
+        failure: Why the engine is dead, one sentence; empty while it lives.
+    """
+
+    heartbeat_age_s: float
+    num_running: int
+    num_waiting: int
+    num_processed: int
+    num_steps: int
+    num_pages: int
+    num_free_pages: int
+    num_cached_tokens: int
+    num_preemptions: int
+    failure: str = ""

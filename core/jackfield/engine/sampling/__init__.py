@@ -1,0 +1,15 @@
+"""Sampling: from a row of logits to a token, with numpy as the reference of every backend's own."""
+
+from jackfield.engine.sampling.candidates import Candidates, highest, smallest_keys_of_mass
+from jackfield.engine.sampling.contract import BareVocabulary, SamplerStage, VocabularyView
+from jackfield.engine.sampling.sampler import Sampler
+
+__all__ = [
+    "BareVocabulary",
+    "Candidates",
+    "Sampler",
+    "SamplerStage",
+    "VocabularyView",
+    "highest",
+    "smallest_keys_of_mass",
+]

@@ -1,0 +1,216 @@
+"""A sequence while the engine has it: its tokens, and what of the backend's memory is its own.
+
+Dimension letters: R output rows of this sequence in a step, V vocabulary, D model width.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from abc import ABC, abstractmethod
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from jackfield.engine.contract import SequenceRequest, SequenceStats
+from jackfield.engine.prefix import Node
+from jackfield.engine.sampling import Sampler
+from jackfield.errors import JackfieldError, NumericalError
+from jackfield.service.events import FinishReason
+
+__all__ = ["Ending", "Generation", "Pooling", "Sequence"]
+
+F32 = npt.NDArray[np.float32]
+I32 = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a sequence ends; ``eog_token`` is the one that ended it, if one did."""
+
+    reason: FinishReason
+    eog_token: int | None = None
+
+
+class Sequence(ABC):
+    """Tokens, and what of the backend's memory belongs to them.
+
+    Attributes:
+        tokens: Room for every token the sequence may ever have; ``num_tokens`` are known.
+        num_computed: How many of them the pages (and the state) cover.
+        pages: The pages held, in order of text; the first ``num_tabled`` are in the batch's page table.
+        nodes: The leading pages that are in the prefix tree, too; ``num_adopted`` were found there.
+        tail: The node of a begun page that this sequence put into the tree at a checkpoint.
+        stops: Where prefill pauses, ascending, so that a checkpoint of fixed state can be taken.
+        slot: Its fixed state; ``None`` while it has none.
+        lane: Its row in the batch's page table; -1 while it is not running.
+        arrival: Counts submissions.
+        is_admitted: It has been running before: it was preempted if it waits.
+        is_suspect: It took part in a step that failed, and runs alone until a step succeeds.
+    """
+
+    uses_cache = False
+    fills_cache = False
+    salt = ""
+    session_id: str | None = None
+
+    def __init__(self, id: str, prompt: I32, max_tokens: int, priority_key: str) -> None:
+        self.id = id
+        self.tokens = np.empty(prompt.size + max_tokens, np.int32)
+        self.tokens[: prompt.size] = prompt
+        self.num_prompt = self.num_tokens = prompt.size
+        self.priority_key = priority_key
+        self.num_computed = self.num_tabled = self.num_adopted = 0
+        self.pages: list[int] = []
+        self.nodes: list[Node] = []
+        self.stops: list[int] = []
+        self.tail: Node | None = None
+        self.slot: int | None = None
+        self.lane = -1
+        self.arrival = 0
+        self.is_admitted = self.is_paused = self.is_suspect = self.is_cancelled = False
+
+    @property
+    def num_pending(self) -> int:
+        """Known tokens that are not computed yet; 1 while decoding."""
+        return self.num_tokens - self.num_computed
+
+    @property
+    def history(self) -> I32:
+        """Prompt and generated tokens."""
+        return self.tokens[: self.num_tokens]
+
+    @abstractmethod
+    def num_outputs(self, num_rows: int) -> int:
+        """Return how many of its next rows have results that are wanted; always the last ones."""
+
+    @abstractmethod
+    def receive(self, logits: F32, hidden: F32 | None) -> Ending | None:
+        """Take a step's results ``[R, V]`` (and ``[R, D]``); return how the sequence ends, if it does."""
+
+    @abstractmethod
+    def wait_at(self, position: int, pending: int) -> None:
+        """Learn its place in the queue."""
+
+    @abstractmethod
+    def join(self, cache_note: str) -> None:
+        """Learn that it joins the batch, for the first time."""
+
+    @abstractmethod
+    def end(self, ending: Ending) -> None:
+        """Learn that it is over and that its memory has been returned."""
+
+    @abstractmethod
+    def fail(self, error: JackfieldError) -> None:
+        """Learn that it ended with an error and that its memory has been returned."""
+
+
+class Generation(Sequence):
+    """A sequence that picks tokens."""
+
+    uses_cache = True
+    fills_cache = True
+
+    def __init__(self, request: SequenceRequest, prompt: I32, max_tokens: int, sampler: Sampler) -> None:
+        super().__init__(request.id, prompt, max_tokens, request.priority_key)
+        self.salt = request.cache_salt
+        self.session_id = request.session_id
+        self.uses_cache = request.use_cache
+        self.stats = SequenceStats(num_prompt_tokens=prompt.size, submitted_ns=time.monotonic_ns())
+        self._sink = request.sink
+        self._sampler = sampler
+        self._eog = frozenset[int]() if request.sampling.ignore_eos else request.eog
+        self._max_tokens = max_tokens
+        self._place: tuple[int, int] | None = None
+
+    def num_outputs(self, num_rows: int) -> int:
+        """Return 1 when the rows reach the last known token, else 0."""
+        return int(num_rows == self.num_pending)
+
+    def receive(self, logits: F32, hidden: F32 | None) -> Ending | None:
+        """Pick the next token."""
+        stats = self.stats
+        token = self._sampler.pick(logits[0], self.history, stats.num_completion_tokens)
+        if not stats.num_completion_tokens:
+            stats.first_token_ns = time.monotonic_ns()
+        stats.num_completion_tokens += 1
+        if token.id in self._eog:
+            return Ending("stop", token.id)
+        self._sampler.accept(token.id)
+        self.tokens[self.num_tokens] = token.id
+        self.num_tokens += 1
+        reason = self._sink.token(token)
+        if reason is None and stats.num_completion_tokens == self._max_tokens:
+            reason = "length"
+        return None if reason is None else Ending(reason)
+
+    def wait_at(self, position: int, pending: int) -> None:
+        """Tell the sink, if it does not know; a sequence that was preempted has its stream already."""
+        if self.is_admitted or self._place == (position, pending):
+            return
+        self._place = (position, pending)
+        self._sink.waiting(position, pending)
+
+    def join(self, cache_note: str) -> None:
+        """Tell the sink, with the number of cached tokens."""
+        self.stats.admitted_ns = time.monotonic_ns()
+        self.stats.num_cached_tokens = self.num_computed
+        self._sink.admitted(self.stats, cache_note)
+
+    def end(self, ending: Ending) -> None:
+        """Tell the sink."""
+        self.stats.finished_ns = time.monotonic_ns()
+        self._sink.finished(ending.reason, self.stats, ending.eog_token)
+
+    def fail(self, error: JackfieldError) -> None:
+        """Tell the sink."""
+        self.stats.finished_ns = time.monotonic_ns()
+        self._sink.failed(error)
+
+
+class Pooling(Sequence):
+    """A sequence whose hidden rows are averaged into one vector of length 1."""
+
+    def __init__(self, id: str, tokens: I32, priority_key: str) -> None:
+        super().__init__(id, tokens, 0, priority_key)
+        self.future: Future[F32] = Future()
+        self._total: npt.NDArray[np.float64] | None = None
+        self._num_pooled = 0
+
+    def num_outputs(self, num_rows: int) -> int:
+        """Return all rows."""
+        return num_rows
+
+    def receive(self, logits: F32, hidden: F32 | None) -> Ending | None:
+        """Add the hidden rows up; the last ones complete the vector."""
+        assert hidden is not None
+        if self.num_computed == hidden.shape[0]:  # from the start: for the first time, or preempted
+            self._total, self._num_pooled = None, 0
+        total = hidden.sum(axis=0, dtype=np.float64)
+        self._total = total if self._total is None else self._total + total
+        return Ending("stop") if self.num_computed == self.num_tokens else None
+
+    def wait_at(self, position: int, pending: int) -> None:
+        """Tell nobody."""
+
+    def join(self, cache_note: str) -> None:
+        """Tell nobody."""
+
+    def end(self, ending: Ending) -> None:
+        """Deliver the vector, unless the sequence was cancelled."""
+        if ending.reason == "cancelled" or self._total is None:
+            self.future.cancel()
+            return
+        length = float(np.linalg.norm(self._total))
+        if not np.isfinite(length) or length == 0.0:
+            self.fail(NumericalError(f"the pooled hidden rows have length {length!r}, expected a finite one"))
+            return
+        with contextlib.suppress(InvalidStateError):  # cancelled in this very moment
+            self.future.set_result((self._total / length).astype(np.float32))
+
+    def fail(self, error: JackfieldError) -> None:
+        """Deliver the error."""
+        with contextlib.suppress(InvalidStateError):
+            self.future.set_exception(error)
