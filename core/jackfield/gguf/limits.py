@@ -10,6 +10,7 @@ __all__ = [
     "MAX_ITEMS",
     "MAX_KEY_BYTES",
     "MAX_LIST",
+    "MAX_METADATA_BYTES",
     "MAX_NAME_BYTES",
     "MAX_PARTS",
     "MAX_RECORDS",
@@ -28,6 +29,8 @@ MAX_ITEMS = 16 << 20
 """Most elements of a metadata array."""
 MAX_LIST = 1 << 20
 """Most elements of a metadata array that become Python objects; an order above the largest vocabulary."""
+MAX_METADATA_BYTES = 128 << 20
+"""Most bytes of keys and values together; the largest vocabularies have 16 MB."""
 MAX_DIMENSIONS = 4
 MAX_ELEMENTS = 1 << 40
 """Most elements of a tensor."""

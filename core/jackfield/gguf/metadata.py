@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy.typing as npt
 
 from jackfield.errors import CheckpointError, did_you_mean
-from jackfield.gguf.limits import DEFAULT_ALIGNMENT, MAX_ALIGNMENT, MAX_KEY_BYTES, MAX_LIST, MIN_ALIGNMENT
-from jackfield.gguf.reader import Cursor
+from jackfield.gguf.limits import (
+    DEFAULT_ALIGNMENT,
+    MAX_ALIGNMENT,
+    MAX_KEY_BYTES,
+    MAX_LIST,
+    MAX_METADATA_BYTES,
+    MIN_ALIGNMENT,
+)
+from jackfield.gguf.reader import Cursor, quoted
 from jackfield.gguf.values import Entry, NumberArray, TextArray, Value, read_entry
 
 __all__ = ["REQUIRED", "Metadata", "Required", "alignment_of", "read_metadata"]
 
 T = TypeVar("T")
+ARCHITECTURE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+MAX_COMPARED = 1000
+"""Most keys that a misspelt one is compared with; each takes some twenty microseconds."""
 
 
 class Required(enum.Enum):
@@ -58,7 +70,12 @@ class Metadata(Mapping[str, Value]):
     @property
     def architecture(self) -> str:
         """The model family, ``general.architecture``."""
-        return self.text("general.architecture")
+        name = self.text("general.architecture")
+        if ARCHITECTURE_NAME.fullmatch(name) is None:
+            raise self.error(
+                "general.architecture", f"is {quoted(name)}; expected a short name of letters and digits"
+            )
+        return name
 
     def of_architecture(self, name: str) -> str:
         """Return the key ``name`` under the architecture's prefix: ``llama.block_count``."""
@@ -72,7 +89,7 @@ class Metadata(Mapping[str, Value]):
         """Return an error about a key that is in the file; the caller raises it."""
         place = self._entries[key].offset if key in self._entries else None
         where = "" if place is None else f" (byte {place})"
-        return CheckpointError(f"{self.file!r}: key {key!r} {problem}{where}", param=key)
+        return CheckpointError(f"{self.file!r}: key {quoted(key)} {problem}{where}", param=key)
 
     # ---- one value ----
 
@@ -191,7 +208,7 @@ class Metadata(Mapping[str, Value]):
 
     def _default(self, key: str, default: T | Required) -> T:
         if isinstance(default, Required):
-            near = did_you_mean(key, self._entries)
+            near = did_you_mean(key, itertools.islice(self._entries, MAX_COMPARED))
             raise CheckpointError(f"{self.file!r}: required key {key!r} is missing.{near}", param=key)
         return default
 
@@ -222,8 +239,12 @@ def read_metadata(cursor: Cursor, count: int) -> Metadata:
         offset = cursor.position
         key = cursor.name(f"the name of key {index}", MAX_KEY_BYTES)
         if key in entries:
-            raise cursor.error(f"key {key!r} appears twice", offset)
+            raise cursor.error(f"key {quoted(key)} appears twice", offset)
         entries[key] = read_entry(cursor, key)
+        if cursor.position > MAX_METADATA_BYTES:
+            raise cursor.error(
+                f"metadata up to key {quoted(key)} takes more than {MAX_METADATA_BYTES} bytes", offset
+            )
     return Metadata(entries, cursor.file)
 
 

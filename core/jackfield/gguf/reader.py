@@ -12,11 +12,16 @@ from array import array
 from jackfield.errors import CheckpointError
 from jackfield.gguf.limits import MAX_TEXT_BYTES
 
-__all__ = ["Cursor"]
+__all__ = ["Cursor", "quoted"]
 
 _U32 = struct.Struct("<I")
 _I32 = struct.Struct("<i")
 _U64 = struct.Struct("<Q")
+
+
+def quoted(name: str) -> str:
+    """Return a name as it appears in a message: escaped, and short whatever the file says."""
+    return repr(name if len(name) <= 80 else f"{name[:77]}...")
 
 
 class Cursor:

@@ -10,6 +10,7 @@ from operator import attrgetter
 import numpy as np
 import numpy.typing as npt
 
+from jackfield.errors import CheckpointError
 from jackfield.gguf.blocks import REFUSED_TYPES, BlockFormat, format_of_type
 from jackfield.gguf.dequantizers import dequantize
 from jackfield.gguf.limits import MAX_DIMENSIONS, MAX_ELEMENTS, MAX_NAME_BYTES
@@ -82,6 +83,8 @@ class Tensor:
     @property
     def data(self) -> npt.NDArray[np.uint8]:
         """The raw bytes, one dimension, read-only, mapped from the file."""
+        if self.source.mapping.closed:
+            raise CheckpointError(f"tensor {self.name!r} was read after {self.source.path.name!r} was closed")
         return np.frombuffer(self.source.mapping, np.uint8, self.num_bytes, self.file_offset)
 
     def to_float32(self) -> npt.NDArray[np.float32]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jackfield.gguf.limits import MAX_ITEMS, MAX_TEXT_BYTES
-from jackfield.gguf.reader import Cursor
+from jackfield.gguf.reader import Cursor, quoted
 
 __all__ = ["Entry", "NumberArray", "TextArray", "Value", "read_entry"]
 
@@ -141,16 +141,16 @@ class Entry:
 def read_entry(cursor: Cursor, key: str) -> Entry:
     """Read the type and value that follow a key."""
     offset = cursor.position
-    type_id = cursor.i32(f"the type of key {key!r}")
+    type_id = cursor.i32(f"the type of key {quoted(key)}")
     if type_id == ARRAY:
         return _read_array(cursor, key, offset)
     if type_id == TEXT:
-        raw = cursor.text_bytes(f"key {key!r}", MAX_TEXT_BYTES)
+        raw = cursor.text_bytes(f"key {quoted(key)}", MAX_TEXT_BYTES)
         return Entry(raw.decode("utf-8", "surrogateescape"), "STRING", offset)
     layout = _SCALARS.get(type_id)
     if layout is None:
-        raise cursor.error(f"key {key!r} has value type {type_id}; expected 0 to 12", offset)
-    value = cursor.unpack(layout, f"key {key!r}")
+        raise cursor.error(f"key {quoted(key)} has value type {type_id}; expected 0 to 12", offset)
+    value = cursor.unpack(layout, f"key {quoted(key)}")
     if type_id == BOOL:
         return Entry(_as_bool(cursor, value, key, offset), "BOOL", offset)
     return Entry(value, VALUE_TYPES[type_id], offset)
@@ -158,29 +158,29 @@ def read_entry(cursor: Cursor, key: str) -> Entry:
 
 def _as_bool(cursor: Cursor, value: int | float, key: str, offset: int) -> bool:
     if value not in (0, 1):
-        raise cursor.error(f"key {key!r} is a BOOL of value {value}; expected 0 or 1", offset)
+        raise cursor.error(f"key {quoted(key)} is a BOOL of value {value}; expected 0 or 1", offset)
     return bool(value)
 
 
 def _read_array(cursor: Cursor, key: str, offset: int) -> Entry:
-    element_type = cursor.i32(f"the element type of key {key!r}")
+    element_type = cursor.i32(f"the element type of key {quoted(key)}")
     if element_type == ARRAY:
-        raise cursor.error(f"key {key!r} is an array of arrays; nested arrays are not read", offset)
+        raise cursor.error(f"key {quoted(key)} is an array of arrays; nested arrays are not read", offset)
     if element_type != TEXT and element_type not in _NUMBERS:
-        raise cursor.error(f"key {key!r} is an array of type {element_type}; expected 0 to 12", offset)
-    count = cursor.u64(f"the length of key {key!r}")
+        raise cursor.error(f"key {quoted(key)} is an array of type {element_type}; expected 0 to 12", offset)
+    count = cursor.u64(f"the length of key {quoted(key)}")
     type_name = f"ARRAY of {VALUE_TYPES[element_type]}"
     width = _MIN_TEXT_BYTES if element_type == TEXT else np.dtype(_NUMBERS[element_type]).itemsize
     if count > min(MAX_ITEMS, cursor.remaining // width):
-        claim = f"key {key!r} claims {count} elements of at least {width} bytes"
+        claim = f"key {quoted(key)} claims {count} elements of at least {width} bytes"
         raise cursor.error(
             f"{claim}; {cursor.remaining} bytes are left and at most {MAX_ITEMS} may be", offset
         )
     if element_type == TEXT:
         start = cursor.position
-        ends = cursor.skip_texts(count, f"key {key!r}")
+        ends = cursor.skip_texts(count, f"key {quoted(key)}")
         return Entry(TextArray(cursor.copy(start), ends), type_name, offset)
-    raw = cursor.take(count * width, f"key {key!r}")
+    raw = cursor.take(count * width, f"key {quoted(key)}")
     if element_type == BOOL and raw.strip(b"\0\1"):
-        raise cursor.error(f"key {key!r} is an array of BOOL with a value above 1", offset)
+        raise cursor.error(f"key {quoted(key)} is an array of BOOL with a value above 1", offset)
     return Entry(NumberArray(raw, element_type), type_name, offset)

@@ -26,6 +26,7 @@ SCALE_OFFSETS = MappingProxyType(
 MINIMUM_OFFSETS = MappingProxyType({"Q2_K": 82, "Q4_K": 2, "Q5_K": 2, "Q4_1": 2, "Q5_1": 2})
 """Byte of the second float16, which all elements are moved by."""
 SAMPLE_BLOCKS = 64
+FP4_DEVIATION = 2.93  # of a four-bit float with random bits
 
 
 def encode(values: F32, type_name: str, generator: np.random.Generator) -> Bytes:
@@ -47,10 +48,12 @@ def random_blocks(type_name: str, num_elements: int, spread: float, generator: n
     if type_name == "NVFP4":
         _set_small_floats(blocks, spread)
     elif type_name == "MXFP4":
-        blocks[:, 0] = 127 + round(np.log2(spread / 2.5))
+        blocks[:, 0] = 127 + round(np.log2(spread / FP4_DEVIATION))
     else:
         scale, minimum = _unit_scales(type_name)
-        factors = spread * generator.uniform(0.7, 1.3, len(blocks))
+        factors = (
+            spread * generator.uniform(0.7, 1.3, len(blocks)) * generator.choice([-1.0, 1.0], len(blocks))
+        )
         _set_scales(type_name, blocks, scale * factors, minimum * factors)
     return blocks.reshape(-1)
 
@@ -119,5 +122,5 @@ def _set_spread_scale(blocks: Bytes, scale: npt.NDArray[np.float64]) -> None:
 
 def _set_small_floats(blocks: Bytes, spread: float) -> None:
     """Give NVFP4's four scales the exponent that fits the spread; their mantissas stay random."""
-    exponent = 8 + round(np.log2(spread / 8.0))
+    exponent = 7 + round(np.log2(spread / (FP4_DEVIATION * 1.44)))  # 1.44: the mean of 1 to 1.875
     blocks[:, :4] = blocks[:, :4] & 7 | np.uint8(np.clip(exponent, 0, 14)) << 3
