@@ -72,10 +72,11 @@ def judge(checkpoint: Checkpoint, host: Host, context: int, kv_type: str) -> Ver
         num_pages=-(-context // 32), max_context=context, kv_type=kv_type, num_state_slots=1, max_rows=512
     )
     answers = list(_ask_backends(host, program, checkpoint, limits))
-    runs = any(answer == "runs" for _, answer, _ in answers)
+    computing = {backend.name for backend in host.backends() if backend.preference >= 0}
+    runs = [name for name, answer, _ in answers if answer == "runs"]
     return Verdict(
         checkpoint.architecture,
-        problem="" if runs else "no backend here can run it",
+        problem="" if computing & set(runs) else f"only backends that must be named run it: {runs}",
         layers=_layers(program.ops),
         context_length=program.context_length,
         kv_bytes_per_token=program.kv_bytes_per_token(KV_ELEMENT_BYTES[kv_type]),
