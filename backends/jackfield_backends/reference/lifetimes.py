@@ -11,8 +11,8 @@ def last_reads(program: Program) -> dict[int, list[Buffer]]:
     """Return for each op, by its number, the buffers that no later op reads."""
     last = {part: number for number, op in enumerate(program.ops) for part in op.writes}
     last |= {part.root: number for number, op in enumerate(program.ops) for part in op.reads}
-    for result in (program.hidden, program.logits):
-        last.pop(result.root)
+    for result in {program.hidden.root, program.logits.root}:
+        del last[result]
     freed: dict[int, list[Buffer]] = {}
     for buffer, number in last.items():
         freed.setdefault(number, []).append(buffer)
