@@ -1,0 +1,61 @@
+"""The command line's front: which command runs, and how a mistake ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jackfield import __version__
+from jackfield.cli import COMMANDS, main
+
+
+def test_without_arguments_every_command_is_listed(capsys: pytest.CaptureFixture[str]):
+    assert main([]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in COMMANDS)
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == f"jackfield {__version__}"
+
+
+def test_an_unknown_command_offers_the_nearest(capsys: pytest.CaptureFixture[str]):
+    assert main(["inspct"]) == 2
+    assert "no command 'inspct'. Did you mean 'inspect'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        main([name, "--help"])
+    assert end.value.code == 0
+    assert f"usage: jackfield {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["serve", "chat", "run"])
+def test_without_a_model_one_sentence_says_what_to_pass(name: str, capsys: pytest.CaptureFixture[str]):
+    assert main([name]) == 2
+    assert capsys.readouterr().err == (
+        f"jackfield {name}: no model was named; pass --model with the path of a GGUF file\n"
+    )
+
+
+def test_a_file_that_is_no_model_ends_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "text.gguf"
+    path.write_text("this is no model")
+    assert main(["inspect", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "text.gguf" in error
+
+
+def test_listing_plugins_imports_neither_numba_nor_the_web_framework():
+    code = (
+        "import sys; from jackfield.cli import main; main(['plugins']);"
+        "sys.exit(bool({'numba', 'litestar', 'uvicorn'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
