@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -44,11 +45,12 @@ class ServedModel:
         ]  # fmt: skip
         self._environment = {**os.environ, **(environment or {})}
         self._start_s = start_s
-        self._log = tempfile.TemporaryFile(mode="w+")
+        self._opened = ExitStack()
         self.url = ""
         self.process: subprocess.Popen[str]
 
     def __enter__(self) -> ServedModel:
+        self._log = self._opened.enter_context(tempfile.TemporaryFile(mode="w+"))
         self.process = subprocess.Popen(
             self._command, env=self._environment, stdout=self._log, stderr=self._log, text=True
         )
@@ -79,4 +81,4 @@ class ServedModel:
             self.stop(timeout_s=20.0)
         except subprocess.TimeoutExpired:
             self.stop(signal.SIGKILL)
-        self._log.close()
+        self._opened.close()
