@@ -1,14 +1,16 @@
-"""Linear ops on quantised weights: who multiplies what, and where results go.
+"""Linear ops: who multiplies what, and where results go.
 
     out[t, r] = (Σ_k weight[r, k] * x[t, k]) * scale + bias[r] + residual[t, r]
 
-Few tokens (T ≤ ``ROW_TOKENS``) go row by row, straight from the file (``linear_rows.py``); more go through panels of 16
-unpacked rows (``linear_panels.py``): as many panels as the second-level cache holds at once, then tile after tile of
-tokens over all of them. Threads take chunks of rows from a counter, so that a thread that lost its core holds up
-one chunk and not its share; a result is the same whoever computes it.
+Few tokens (T ≤ ``ROW_TOKENS``) go row by row, straight from the file (``linear_rows.py``); more go through panels of
+16 unpacked rows (``linear_panels.py``): as many panels as the second-level cache holds at once, then tile after tile
+of tokens over all of them. Weights of plain floats go the same two ways (``linear_float.py``). Threads take chunks of
+rows from a counter, so that a thread that lost its core holds up one chunk and not its share; a result is the same
+whoever computes it.
 
-A *recipe* is what multiplying by one matrix needs, int64 words at an address: its fields are below. Results pass
-through thread scratch, [tokens][rows], so that only ``finish_row`` knows scales, biases, residuals and ragged ends.
+A *recipe* is what multiplying by one matrix needs and a *target* where results go, int64 words at an address each:
+their fields are below. Results pass through thread scratch, [tokens][rows], so that only ``finish_row`` knows
+scales, biases, residuals and ragged ends.
 """
 
 from __future__ import annotations
@@ -27,6 +29,15 @@ from jackfield_backends.cpu.emit import I8, Value
 from jackfield_backends.cpu.formats import FORMATS
 from jackfield_backends.cpu.fused import LinearAdd
 from jackfield_backends.cpu.kernel import Kernel, arg, kernel, load_i64, routine, store_i64
+from jackfield_backends.cpu.linear_float import (
+    ELEMENT_BYTES,
+    FLOAT_RECORD_BYTES,
+    float_multiply_kernel,
+    float_panels,
+    float_rows,
+    tile_bytes,
+    tiles,
+)
 from jackfield_backends.cpu.linear_panels import PANEL_ROWS, multiply_kernel, panel_kind, unpack_kernel
 from jackfield_backends.cpu.linear_rows import row_products
 from jackfield_backends.cpu.quantize import BLOCK, RECORD_BYTES, ROW_TOKENS, TILE
@@ -45,23 +56,17 @@ __all__ = [
     "scratch_bytes",
 ]
 
-# a recipe's words; row products for 1 … ROW_TOKENS tokens follow one another, micro-kernels for SMALL_TILE and TILE
-ROW_BYTES, NUM_BLOCKS, NUM_ROWS, RECORD, PANELS, CHUNK, ROWS, UNPACK, MULTIPLY, MULTIPLY_SMALL = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    6 + ROW_TOKENS,
-    7 + ROW_TOKENS,
-    8 + ROW_TOKENS,
-)
+# a target's words: addresses of row 0 for token 0, steps in bytes between tokens; an address of 0 stands for nothing
+OUT, OUT_STEP, SCALE, BIAS, RESIDUAL, RESIDUAL_STEP = range(6)
+TARGET_WORDS = 6
+# a recipe's words. WIDTH is in blocks of 32 columns, in columns for plain floats; row products for 1 … ROW_TOKENS
+# tokens follow one another
+ROW_BYTES, WIDTH, NUM_ROWS, PANEL_BYTES, PANELS, CHUNK, TILE_BYTES, ROWS = range(8)
+UNPACK, MULTIPLY, MULTIPLY_SMALL = range(ROWS + ROW_TOKENS, ROWS + ROW_TOKENS + 3)
 SMALL_TILE = 8
 CHUNK_BYTES = 128 << 10  # of weights, for row products
 MAX_CHUNK = 1024  # rows
-PANELS_BYTES = 384 << 10  # leaves most of a second-level cache to the tile of activations
+CACHED_BYTES = 384 << 10  # leaves most of a second-level cache to the tile of activations
 CHUNKS_PER_THREAD = (
     4  # at least, where the matrix is large enough: the wait at a barrier is part of one chunk
 )
@@ -80,27 +85,39 @@ def reads_activation(type_name: str) -> bool:
 
 def recipe_of(place: TensorPlace, width: int, num_rows: int, num_threads: int) -> list[Argument]:
     """Return the recipe of a matrix of ``num_rows`` x ``width``."""
-    kind, num_blocks = panel_kind(place.type_name), width // BLOCK
+    units, record, tile_bytes, kernels = _parts_of(place.type_name, width)
     share = max(1, num_rows // (CHUNKS_PER_THREAD * num_threads))
-    panels = max(1, min(PANELS_BYTES // (num_blocks * kind.record_bytes), share // PANEL_ROWS))
-    chunk = min(
-        MAX_CHUNK, max(PANEL_ROWS, min(CHUNK_BYTES // place.row_bytes, share) // PANEL_ROWS * PANEL_ROWS)
-    )
-    kernels: list[Kernel] = [row_products(place.type_name, n) for n in range(1, ROW_TOKENS + 1)]
-    kernels += [
-        unpack_kernel(place.type_name),
-        multiply_kernel(kind, TILE),
-        multiply_kernel(kind, SMALL_TILE),
+    panels = max(1, min(CACHED_BYTES // (units * record), share // PANEL_ROWS))
+    chunk = min(MAX_CHUNK, CHUNK_BYTES // place.row_bytes, share) // PANEL_ROWS * PANEL_ROWS
+    sizes = [
+        place.row_bytes,
+        units,
+        num_rows,
+        units * record,
+        panels,
+        max(PANEL_ROWS, chunk),
+        units * tile_bytes,
     ]
-    return [place.row_bytes, num_blocks, num_rows, kind.record_bytes, panels, chunk, *kernels]
+    return [*sizes, *kernels]
+
+
+def _parts_of(type_name: str, width: int) -> tuple[int, int, int, list[Kernel]]:
+    """Return units of width a row, panel bytes a unit, tile bytes a unit, and the component kernels."""
+    counts = range(1, ROW_TOKENS + 1)
+    if type_name in ELEMENT_BYTES:
+        kernels = [float_rows(type_name, n) for n in counts]
+        kernels += [float_panels(type_name), float_multiply_kernel(TILE), float_multiply_kernel(SMALL_TILE)]
+        return width, FLOAT_RECORD_BYTES, 4 * TILE, kernels
+    kind = panel_kind(type_name)
+    kernels = [row_products(type_name, n) for n in counts]
+    kernels += [unpack_kernel(type_name), multiply_kernel(kind, TILE), multiply_kernel(kind, SMALL_TILE)]
+    return width // BLOCK, kind.record_bytes, RECORD_BYTES, kernels
 
 
 def scratch_bytes(recipe: Sequence[Argument]) -> int:
     """Return the scratch a thread needs to follow a recipe."""
-    row_bytes, num_blocks, _, record, panels = (
-        int(word) for word in recipe[:5] if not isinstance(word, Kernel)
-    )
-    return _panels_at(row_bytes) + panels * num_blocks * record
+    sizes = [word for word in recipe if isinstance(word, int)]
+    return _panels_at(sizes[ROW_BYTES]) + sizes[PANELS] * sizes[PANEL_BYTES]
 
 
 def _panels_at(row_bytes: int) -> int:
@@ -118,8 +135,16 @@ def copy_bytes(target: Value, source: Value, count: Value) -> None:
 
 
 @routine
-def finish_row(result: int, count: int, out: int, scale: np.float32, bias: int, residual: int) -> None:
-    """Write ``count`` results of one token: ``result * scale + bias + residual``; addresses of 0 stand for nothing."""
+def finish_row(target: int, result: int, t: int, start: int, count: int) -> None:
+    """Write the results of rows ``start`` to ``start + count`` for token t to a target."""
+    out = arg(target, OUT) + t * arg(target, OUT_STEP) + 4 * start
+    bias = arg(target, BIAS)
+    residual = arg(target, RESIDUAL)
+    scale = load_f32(arg(target, SCALE)) if arg(target, SCALE) else np.float32(1)
+    if bias:
+        bias += 4 * start
+    if residual:
+        residual += t * arg(target, RESIDUAL_STEP) + 4 * start
     whole = count & -16
     for i in range(0, 4 * whole, 64):
         value = load_f32x16(result + i) * scale
@@ -148,104 +173,59 @@ def rows_of_chunk(recipe: int, num_tokens: int) -> int:
 @routine
 def multiply_chunk(
     recipe: int,
+    target: int,
     matrix: int,
     start: int,
     stop: int,
     num_tokens: int,
     x: int,
+    x_step: int,
     scratch: int,
-    out: int,
-    out_step: int,
-    scale: np.float32,
-    bias: int,
-    residual: int,
-    residual_step: int,
 ) -> None:
-    """Multiply rows ``start`` to ``stop`` of a matrix by all tokens of the activation at ``x``.
+    """Multiply rows ``start`` to ``stop`` of a matrix by all tokens of the input at ``x``.
 
-    ``out``, ``bias`` and ``residual`` are addresses of row 0's; steps are bytes between tokens.
+    ``x`` is an activation; for plain floats rows of float32, ``x_step`` bytes apart, and beyond ``ROW_TOKENS`` tiles.
     """
     if num_tokens <= ROW_TOKENS:
-        _multiply_rows(
-            recipe,
-            matrix,
-            start,
-            stop,
-            num_tokens,
-            x,
-            scratch,
-            out,
-            out_step,
-            scale,
-            bias,
-            residual,
-            residual_step,
-        )
+        _multiply_rows(recipe, target, matrix, start, stop, num_tokens, x, x_step, scratch)
     else:
-        _multiply_panels(
-            recipe,
-            matrix,
-            start,
-            stop,
-            num_tokens,
-            x,
-            scratch,
-            out,
-            out_step,
-            scale,
-            bias,
-            residual,
-            residual_step,
-        )
-
-
-@routine
-def _offset(address: int, offset: int) -> int:
-    return address + offset if address else 0
+        panels = scratch + (RAW + PANEL_ROWS * arg(recipe, ROW_BYTES) + 63) // 64 * 64
+        _unpack_panels(recipe, matrix, start, stop, scratch, panels)
+        _multiply_panels(recipe, target, start, stop, num_tokens, x, scratch, panels)
 
 
 @routine
 def _multiply_rows(
     recipe: int,
+    target: int,
     matrix: int,
     start: int,
     stop: int,
     num_tokens: int,
     x: int,
+    x_step: int,
     scratch: int,
-    out: int,
-    out_step: int,
-    scale: np.float32,
-    bias: int,
-    residual: int,
-    residual_step: int,
 ) -> None:
     args, results, step = scratch + ROW_ARGS, scratch + RESULTS, 4 * MAX_CHUNK
     store_i64(args, matrix)
     store_i64(args + 8, arg(recipe, ROW_BYTES))
-    store_i64(args + 16, arg(recipe, NUM_BLOCKS))
+    store_i64(args + 16, arg(recipe, WIDTH))
     store_i64(args + 24, x)
     store_i64(args + 32, results)
     store_i64(args + 40, step)
+    store_i64(args + 48, x_step)
     call_kernel(arg(recipe, ROWS + num_tokens - 1), args, start, stop)
     for t in range(num_tokens):
-        finish_row(
-            results + t * step,
-            stop - start,
-            out + t * out_step + 4 * start,
-            scale,
-            _offset(bias, 4 * start),
-            _offset(residual, t * residual_step + 4 * start),
-        )
+        finish_row(target, results + t * step, t, start, stop - start)
 
 
 @routine
 def _unpack_panels(recipe: int, matrix: int, start: int, stop: int, scratch: int, panels: int) -> None:
     """Unpack rows ``start`` to ``stop`` to panels one after the other; a ragged end is completed with any bytes."""
-    args, row_bytes, num_blocks = scratch + UNPACK_ARGS, arg(recipe, ROW_BYTES), arg(recipe, NUM_BLOCKS)
+    args, row_bytes = scratch + UNPACK_ARGS, arg(recipe, ROW_BYTES)
     store_i64(args, matrix)
     store_i64(args + 8, row_bytes)
-    store_i64(args + 16, num_blocks)
+    store_i64(args + 16, arg(recipe, WIDTH))
     panel = panels
     for row in range(start, stop, PANEL_ROWS):
         first = row
@@ -254,80 +234,44 @@ def _unpack_panels(recipe: int, matrix: int, start: int, stop: int, scratch: int
             store_i64(args, scratch + RAW)
             first = 0
         call_kernel(arg(recipe, UNPACK), args, first, panel)
-        panel += num_blocks * arg(recipe, RECORD)
+        panel += arg(recipe, PANEL_BYTES)
 
 
 @routine
 def _multiply_panels(
-    recipe: int,
-    matrix: int,
-    start: int,
-    stop: int,
-    num_tokens: int,
-    x: int,
-    scratch: int,
-    out: int,
-    out_step: int,
-    scale: np.float32,
-    bias: int,
-    residual: int,
-    residual_step: int,
+    recipe: int, target: int, start: int, stop: int, num_tokens: int, x: int, scratch: int, panels: int
 ) -> None:
-    num_blocks, results = arg(recipe, NUM_BLOCKS), scratch + RESULTS
-    panels = scratch + (RAW + PANEL_ROWS * arg(recipe, ROW_BYTES) + 63) // 64 * 64
-    _unpack_panels(recipe, matrix, start, stop, scratch, panels)
-    args = scratch + MULTIPLY_ARGS
-    store_i64(args, num_blocks)
+    args, results = scratch + MULTIPLY_ARGS, scratch + RESULTS
+    store_i64(args, arg(recipe, WIDTH))
     store_i64(args + 8, results)
     for first in range(0, num_tokens, TILE):
         count = min(TILE, num_tokens - first)
         multiply = arg(recipe, MULTIPLY_SMALL) if count <= SMALL_TILE else arg(recipe, MULTIPLY)
         panel = panels
         for row in range(start, stop, PANEL_ROWS):
-            call_kernel(multiply, args, panel, x + first // TILE * num_blocks * RECORD_BYTES)
-            panel += num_blocks * arg(recipe, RECORD)
+            call_kernel(multiply, args, panel, x + first // TILE * arg(recipe, TILE_BYTES))
+            panel += arg(recipe, PANEL_BYTES)
             for t in range(count):
-                finish_row(
-                    results + 4 * PANEL_ROWS * t,
-                    min(PANEL_ROWS, stop - row),
-                    out + (first + t) * out_step + 4 * row,
-                    scale,
-                    _offset(bias, 4 * row),
-                    _offset(residual, (first + t) * residual_step + 4 * row),
-                )
+                result = results + 4 * PANEL_ROWS * t
+                finish_row(target, result, first + t, row, min(PANEL_ROWS, stop - row))
 
 
 @kernel
 def linear(args: int, thread: int, num_threads: int) -> None:
-    """Multiply one matrix: counter, tokens cell, matrix, activation, scratch cells, targets, recipe."""
+    """Multiply one matrix: counter, tokens cell, matrix, input as rows, its step, as tiles, scratch cells, target."""
     num_tokens = load_i64(arg(args, 1))
-    recipe = args + 8 * LINEAR_WORDS
-    scratch = load_i64(arg(args, 4)) + thread * load_i64(arg(args, 4) + 8)
-    scale = load_f32(arg(args, 7)) if arg(args, 7) else np.float32(1)
-    num_rows = arg(recipe, NUM_ROWS)
-    size = rows_of_chunk(recipe, num_tokens)
+    x = arg(args, 3) if num_tokens <= ROW_TOKENS else arg(args, 5)
+    scratch = load_i64(arg(args, 6)) + thread * load_i64(arg(args, 6) + 8)
+    target, recipe = args + 8 * TARGET_WORD, args + 8 * RECIPE_WORD
+    num_rows, size = arg(recipe, NUM_ROWS), rows_of_chunk(recipe, num_tokens)
     start = take(arg(args, 0), size) if num_tokens else num_rows
     while start < num_rows:
         stop = min(start + size, num_rows)
-        multiply_chunk(
-            recipe,
-            arg(args, 2),
-            start,
-            stop,
-            num_tokens,
-            arg(args, 3),
-            scratch,
-            arg(args, 5),
-            arg(args, 6),
-            scale,
-            arg(args, 8),
-            arg(args, 9),
-            arg(args, 10),
-        )
+        multiply_chunk(recipe, target, arg(args, 2), start, stop, num_tokens, x, arg(args, 4), scratch)
         start = take(arg(args, 0), size)
 
 
-LINEAR_WORDS = 11
+TARGET_WORD, RECIPE_WORD = 7, 7 + TARGET_WORDS  # where they begin among the arguments of ``linear``
 
 
 # ---- lowering ------------------------------------------------------------------------------------
@@ -335,21 +279,38 @@ LINEAR_WORDS = 11
 
 def lower_linears(lowering: Lowering, ops: Sequence[Linear]) -> None:
     """Append the calls of consecutive linear ops of one ``x``; only after the last do threads meet."""
-    for op in ops:
-        _lower_linear(lowering, op, barrier=op is ops[-1])
+    inputs = [_input_of(lowering, op) for op in ops]
+    for op, place in zip(ops, inputs, strict=True):
+        _lower_linear(lowering, op, place, barrier=op is ops[-1])
 
 
-def _lower_linear(lowering: Lowering, op: Linear, barrier: bool) -> None:
+def _input_of(lowering: Lowering, op: Linear) -> tuple[int, int, int]:
+    """Return the address of a product's input as rows, the bytes between them, and its address as tiles."""
+    if reads_activation(lowering.tensor(op.weight).type_name):
+        place = lowering.activation(op.x)
+        return place, 0, place
+    x, step, most = lowering.address(op.x), lowering.row_bytes(op.x), lowering.max_rows(op.x.rows)
+    if most <= ROW_TOKENS:
+        return x, step, 0
+
+    def make(place: int) -> None:
+        cell = lowering.num_rows_cell(op.x.rows)
+        lowering.call(tiles, cell, x, step, op.x.width, place, ROW_TOKENS + 1)
+
+    return x, step, lowering.derived(op.x, tile_bytes(op.x.width, most), make)
+
+
+def _lower_linear(lowering: Lowering, op: Linear, place: tuple[int, int, int], barrier: bool) -> None:
     num_rows, width = op.weight.shape
-    place = lowering.tensor(op.weight)
-    recipe = recipe_of(place, width, num_rows, lowering.limits.num_threads)
+    tensor = lowering.tensor(op.weight)
+    recipe = recipe_of(tensor, width, num_rows, lowering.limits.num_threads)
     residual = op.residual if isinstance(op, LinearAdd) else None
     lowering.call(
         linear,
         lowering.counter(),
         lowering.num_rows_cell(op.x.rows),
-        place.address,
-        lowering.activation(op.x),
+        tensor.address,
+        *place,
         lowering.thread_scratch(scratch_bytes(recipe)),
         lowering.address(op.out),
         lowering.row_bytes(op.out),
