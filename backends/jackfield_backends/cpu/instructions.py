@@ -13,6 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from llvmlite import ir
+from numba.core import cgutils
+
 from jackfield_backends.cpu.emit import F16, F32, I8, I16, I32, Value, call, constant, join, lanes_of
 from jackfield_backends.cpu.isa import Isa, current
 
@@ -243,7 +246,9 @@ def _float_to_half(bits: Value) -> Value:
 
 
 def store_masked(address: Value, value: Value, mask: Value) -> None:
-    """Write the lanes whose bit is set."""
-    for i in range(value.count):
-        with value.b.if_then(mask.lane(i).v):
-            address.store(value.lane(i), 4 * i)
+    """Write the float lanes whose bit is set; LLVM takes the lanes apart where no instruction does it."""
+    builder, pointer = value.b, value.b.inttoptr(address.v, value.type.as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [value.type, pointer.type, I32, mask.type])
+    name = f"llvm.masked.store.{value.suffix}.p0"
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    builder.call(function, [value.v, pointer, ir.Constant(I32, 4), mask.v])

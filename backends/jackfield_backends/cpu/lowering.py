@@ -4,19 +4,23 @@ A lowerer is a function ``(Lowering, op) -> None`` that appends the native calls
 places of buffers, weights and state here, and passes them to kernels as int64 arguments.
 
 Promises to kernels. Rows of a buffer that owns memory begin at a cache line and lie ``row_bytes`` apart; it has
-room for ``ROW_TILE`` rows more than a step can have, so that a linear op may write whole tiles past the last row.
-The output of an op may share memory with an input only if the op is in ``plan.IN_PLACE`` (elementwise, and the
-residual of a ``LinearAdd``) and nothing reads that input later.
+room for ``ROW_TILE`` rows more than a step can have, so that a linear op may write whole tiles past the last
+row. Reading 64 bytes past a row's end is safe. The output of an op shares memory with an operand only if the op
+is in ``plan.IN_PLACE`` (elementwise, and the residual of a ``LinearAdd``) and nothing reads that operand later.
 
 What the matrix files provide: ``linear.lower_linears(lowering, ops)`` for consecutive ``Linear`` ops of one
-``x`` (some may be ``LinearAdd``), ``linear.reads_activation(type_name)``, ``experts.lower_experts(lowering, op)``,
-``quantize.activation_bytes(width, max_rows)`` and ``quantize.lower_quantize(lowering, buffer, place)``.
+``x`` (some may be ``LinearAdd``), ``experts.lower_experts(lowering, op)``, ``quantize.activation_bytes(width,
+max_rows)`` and ``quantize.lower_quantize(lowering, buffer, place)``.
+
+Every program is lowered twice: once as a survey, where all places are 0, to learn which copies and how much
+scratch its lowerers ask for, and then in earnest.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,11 +31,19 @@ from jackfield.gguf import BLOCK_FORMATS
 from jackfield.program import Buffer, ConvState, KvCache, Op, RecurrentState, Rows, Weight
 from jackfield_backends.cpu.kernel import Kernel
 from jackfield_backends.cpu.memory import Arena, aligned
+from jackfield_backends.cpu.plan import Span
+from jackfield_backends.cpu.quantize import activation_bytes, lower_quantize
 from jackfield_backends.cpu.table import Argument, Call
+from jackfield_backends.cpu.tables import StepTables
 
-__all__ = ["ROW_TILE", "Lowering", "Places", "StepTables", "TensorPlace"]
+__all__ = [
+    "LOWERERS", "ROW_TILE", "KvPlace", "Lowerer", "Lowering", "Places", "PythonCall", "StatePlace", "TensorPlace",
+    "buffer_bytes", "lowers", "max_rows",
+]  # fmt: skip
 
 ROW_TILE = 12
+COUNTERS_AT_ONCE = 512
+CACHE_LINE = 64
 
 
 @dataclass(frozen=True)
@@ -52,116 +64,126 @@ class TensorPlace:
 class KvPlace:
     """One layer's pages: ``keys + page * key_page_bytes``, a head after the other within a page."""
 
-    keys: int
-    values: int
-    key_page_bytes: int
-    value_page_bytes: int
+    keys: int = 0
+    values: int = 0
+    key_page_bytes: int = 0
+    value_page_bytes: int = 0
 
 
 @dataclass(frozen=True)
 class StatePlace:
     """A fixed state's slots."""
 
-    address: int
-    slot_bytes: int
-
-
-@dataclass(frozen=True)
-class StepTables:
-    """Addresses of a step's int32 tables and int64 counts, rewritten before every step.
-
-    ``sequences`` holds the sequence of every row; ``page_table`` has rows of ``max_pages`` entries.
-    """
-
-    num_tokens: int
-    num_outputs: int
-    num_sequences: int
-    tokens: int
-    positions: int
-    sequences: int
-    row_starts: int
-    page_table: int
-    max_pages: int
-    state_slots: int
-    output_rows: int
+    address: int = 0
+    slot_bytes: int = 0
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the planner put things; activations are the quantised copies of buffers."""
+    """Where things lie: buffers by root id, quantised copies by buffer id, states by state id."""
 
-    buffers: Mapping[int, int]
-    activations: Mapping[int, int]
-    caches: Mapping[int, KvPlace]
-    states: Mapping[int, StatePlace]
+    buffers: Mapping[int, int] = field(default_factory=dict[int, int])
+    activations: Mapping[int, int] = field(default_factory=dict[int, int])
+    caches: Mapping[int, KvPlace] = field(default_factory=dict[int, KvPlace])
+    states: Mapping[int, StatePlace] = field(default_factory=dict[int, StatePlace])
 
 
-def row_bytes_of(width: int) -> int:
-    """Return the distance of rows of a buffer of ``width`` columns that owns its memory."""
-    return aligned(4 * width)
+@dataclass(frozen=True)
+class PythonCall:
+    """An op that runs in the interpreter, between two stretches of the table."""
+
+    op: Op
+
+
+def buffer_bytes(buffer: Buffer, limits: Limits) -> int:
+    """Return the bytes of a buffer that owns its memory."""
+    return aligned(4 * buffer.width) * (max_rows(buffer.rows, limits) + ROW_TILE)
+
+
+def max_rows(rows: Rows, limits: Limits) -> int:
+    """Return how many such rows a step has at most."""
+    return limits.max_rows if rows is Rows.TOKENS else limits.max_outputs
 
 
 class Lowering:
     """Collects the calls of a program.
 
+    Args:
+        places: ``None`` for a survey.
+
     Attributes:
         limits: What steps never exceed.
         tables: The step's tables.
         calls: What has been lowered so far.
+        copies: Span and bytes of every quantised copy that was asked for.
+        scratch_bytes: What each thread needs at most.
     """
 
     def __init__(
-        self, weights: WeightSource, limits: Limits, tables: StepTables, places: Places, memory: Arena
+        self, weights: WeightSource, limits: Limits, tables: StepTables, memory: Arena, places: Places | None
     ) -> None:
         self.limits = limits
         self.tables = tables
-        self.calls: list[Call] = []
+        self.calls: list[Call | PythonCall] = []
+        self.copies: dict[int, tuple[Span, int]] = {}
+        self.scratch_bytes = 0
+        self._is_survey = places is None
+        self._places = places or Places()
         self._weights = weights
-        self._places = places
         self._memory = memory
-        self._counters = 0
-        self._counter_cells = memory.array(8 * MAX_COUNTERS, np.int64, "work counters")
+        self._ops = Span(0, 0)
+        self._prologue: dict[object, Any] = {}
+        self._prologue_calls: list[Call] = []
+        self._counters: list[npt.NDArray[np.int64]] = []
+        self._num_counters = 0
         self._scratch_cells = memory.array(2, np.int64, "scratch cells")
-        self._scratch_bytes = 0
-        self._quantized: set[int] = set()
+
+    def begin(self, first: int, last: int) -> None:
+        """Say which ops, by number, are lowered from now on."""
+        self._ops = Span(first, last)
 
     # ---- rows ----
 
     def address(self, buffer: Buffer) -> int:
         """Return the address of a buffer's first element."""
-        return self._places.buffers[buffer.root.id] + 4 * buffer.column
+        return self._places.buffers.get(buffer.root.id, 0) + 4 * buffer.column
 
     def row_bytes(self, buffer: Buffer) -> int:
         """Return the distance of a buffer's rows in bytes."""
-        return row_bytes_of(buffer.root.width)
+        return aligned(4 * buffer.root.width)
 
     def num_rows_cell(self, rows: Rows) -> int:
         """Return the address of an int64: how many such rows this step has."""
-        return self.tables.num_tokens if rows is Rows.TOKENS else self.tables.num_outputs
+        return self.tables.num_rows(rows)
 
     def max_rows(self, rows: Rows) -> int:
         """Return how many such rows a step has at most."""
-        return self.limits.max_rows if rows is Rows.TOKENS else self.limits.max_outputs
+        return max_rows(rows, self.limits)
 
     def activation(self, buffer: Buffer) -> int:
-        """Return the place of a buffer's quantised copy (``quantize.py`` has its layout).
+        """Return the place of a buffer's quantised copy; the first to ask gets the call that makes it."""
+        if buffer.id not in self.copies:
+            lower_quantize(self, buffer, self.make_activation(buffer))
+        self.copies[buffer.id][0].last = self._ops.last
+        return self._places.activations.get(buffer.id, 0)
 
-        The first caller's call is preceded by one that makes the copy.
+    def make_activation(self, buffer: Buffer) -> int:
+        """Return where the caller's own kernel puts a buffer's quantised copy."""
+        size = activation_bytes(buffer.width, self.max_rows(buffer.rows))
+        self.copies[buffer.id] = (replace(self._ops), size)
+        return self._places.activations.get(buffer.id, 0)
+
+    def derived(self, buffer: Buffer, num_bytes: int, make: Callable[[int], None]) -> int:
+        """Return the place of another form of a buffer than the quantised one; ``make`` appends its making.
+
+        A buffer has at most one such form.
         """
-        place = self._places.activations[buffer.id]
-        if buffer.id not in self._quantized:
-            self._quantized.add(buffer.id)
-            from jackfield_backends.cpu.quantize import lower_quantize
-
-            lower_quantize(self, buffer, place)
-        return place
-
-    def provides_activation(self, buffer: Buffer) -> int | None:
-        """Return where the caller's kernel must put the quantised copy; ``None`` if nobody wants it."""
-        place = self._places.activations.get(buffer.id)
-        if place is not None:
-            self._quantized.add(buffer.id)
-        return place
+        key = -1 - buffer.id
+        if key not in self.copies:
+            self.copies[key] = (replace(self._ops), num_bytes)
+            make(self._places.activations.get(key, 0))
+        self.copies[key][0].last = self._ops.last
+        return self._places.activations.get(key, 0)
 
     # ---- weights and state ----
 
@@ -173,12 +195,17 @@ class Lowering:
         return TensorPlace(tensor, tensor.data.ctypes.data + weight.row_start * row_bytes, row_bytes)
 
     def vector(self, weight: Weight) -> int:
-        """Return the address of a small weight as float32, dequantised here if it must be."""
-        tensor = self._weights[weight.name]
-        if tensor.type_name == "F32" and tensor.data.ctypes.data % 4 == 0:
-            return self.tensor(weight).address
-        values = tensor.to_float32().reshape(-1, weight.shape[-1])
-        return self.constant(values[weight.row_start :])
+        """Return the address of a copy of a small weight as float32, its entries side by side.
+
+        A copy, because kernels read whole vectors and the mapped file may end sooner.
+        """
+        return self.constant(self.floats(weight))
+
+    def floats(self, weight: Weight) -> npt.NDArray[np.float32]:
+        """Return a small weight's entries, dequantised, side by side."""
+        start = weight.row_start * math.prod(weight.shape[1:])
+        entries = self._weights[weight.name].to_float32().ravel()
+        return entries[start : start + math.prod(weight.shape)]
 
     def constant(self, array: npt.NDArray[Any]) -> int:
         """Return the address of an aligned copy that lives as long as the executable."""
@@ -186,28 +213,47 @@ class Lowering:
 
     def cache(self, cache: KvCache) -> KvPlace:
         """Return the pages of a layer."""
-        return self._places.caches[cache.id]
+        return self._places.caches.get(cache.id, KvPlace())
 
     def state(self, state: ConvState | RecurrentState) -> StatePlace:
         """Return the slots of a fixed state."""
-        return self._places.states[state.id]
+        return self._places.states.get(state.id, StatePlace())
 
     # ---- work space ----
 
     def thread_scratch(self, num_bytes: int) -> int:
         """Ask for memory that each thread may use during one call.
 
-        Returns the address of two int64 cells, base and distance: thread t's part is at ``base + t * distance``.
+        Returns the address of two int64 cells, base and distance: thread t's part is at base + t * distance.
         """
-        self._scratch_bytes = max(self._scratch_bytes, aligned(num_bytes))
+        self.scratch_bytes = max(self.scratch_bytes, aligned(num_bytes))
         return self._scratch_cells.ctypes.data
 
     def counter(self) -> int:
-        """Return the address of an int64 that is 0 at the start of every step, alone on its cache line."""
-        if self._counters == MAX_COUNTERS:
-            raise AssertionError(f"a program asked for more than {MAX_COUNTERS} work counters")
-        self._counters += 1
-        return self._counter_cells.ctypes.data + 64 * (self._counters - 1)
+        """Return the address of an int64 that is 0 when a step starts, alone on its cache line."""
+        if self._num_counters % COUNTERS_AT_ONCE == 0:
+            length = COUNTERS_AT_ONCE * CACHE_LINE // 8
+            self._counters.append(self._memory.array(length, np.int64, "work counters"))
+        place = self._num_counters % COUNTERS_AT_ONCE
+        self._num_counters += 1
+        return self._counters[-1].ctypes.data + CACHE_LINE * place
+
+    def once_a_step(self, key: object, prepare: Callable[[], tuple[Call, Any]]) -> Any:
+        """Return what an early call of the step provides, such as a table that many ops read.
+
+        Args:
+            key: The same key gives the same thing.
+            prepare: Returns the call, run before all others, and what users need to know of its result.
+        """
+        if key not in self._prologue:
+            call, result = prepare()
+            self._prologue_calls.append(call)
+            self._prologue[key] = result
+        return self._prologue[key]
+
+    def memory(self, num_bytes: int, what: str) -> int:
+        """Return the address of memory that lives as long as the executable."""
+        return self._memory.take(num_bytes, what)
 
     # ---- calls ----
 
@@ -215,8 +261,20 @@ class Lowering:
         """Append a call."""
         self.calls.append(Call(kernel, arguments, barrier))
 
+    def call_python(self, op: Op) -> None:
+        """Append an op that runs its numpy reference."""
+        self.calls.append(PythonCall(op))
 
-MAX_COUNTERS = 8192
+    def finish(self, scratch: int) -> tuple[list[Call | PythonCall], list[npt.NDArray[np.int64]]]:
+        """Return all calls in order, and the counters to clear before each step.
+
+        Args:
+            scratch: Address of the threads' scratch memory.
+        """
+        self._scratch_cells[:] = (scratch, self.scratch_bytes)
+        return [*self._prologue_calls, *self.calls], self._counters
+
+
 Lowerer = Callable[[Lowering, Any], None]
 LOWERERS: dict[type[Op], Lowerer] = {}
 

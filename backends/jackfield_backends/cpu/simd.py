@@ -28,6 +28,7 @@ __all__ = [
     "exp",
     "f32x8",
     "f32x16",
+    "first_lanes",
     "fma",
     "greatest",
     "i8x32",
@@ -334,7 +335,7 @@ def store_i8(address: Value, value: Value) -> None:
 @operation(nothing, i64, f32x16, i64)
 def store_first(address: Value, value: Value, count: Value) -> None:
     """Write the first ``count`` of sixteen float32, the rest stays as it is."""
-    instructions.store_masked(address, value, _first(value, count))
+    instructions.store_masked(address, value, first_lanes(value, count))
 
 
 @operation(nothing, i64)
@@ -388,7 +389,8 @@ def sqrt(x: Value) -> Value:
     return x.function("sqrt")
 
 
-def _first(value: Value, count: Value) -> Value:
+def first_lanes(value: Value, count: Value) -> Value:
+    """Return lanes of bits: set for the first ``count`` lanes, a value of int64."""
     numbers = constant(value.b, I32, list(range(value.count)), value.count)
     return numbers.compare("<", count.signed(I32).splat(value.count))
 
@@ -396,7 +398,7 @@ def _first(value: Value, count: Value) -> Value:
 @operation(f32x16, f32x16, i64, f32)
 def keep_first(value: Value, count: Value, other: Value) -> Value:
     """Keep the first ``count`` lanes and put ``other`` in the rest."""
-    return _first(value, count).choose(value, other)
+    return first_lanes(value, count).choose(value, other)
 
 
 @operation(f32, f32x16)

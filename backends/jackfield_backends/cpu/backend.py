@@ -1,0 +1,87 @@
+"""The cpu backend: what it can run, what that takes, and opening a program."""
+
+from __future__ import annotations
+
+from jackfield.backend import Executable, Limits, MemoryEstimate, OpenProgress, WeightSource
+from jackfield.errors import BackendError, JackfieldError
+from jackfield.program import Program
+from jackfield.program.ops import Embed, ExpertFeedForward, Linear
+from jackfield_backends.cpu import isa
+from jackfield_backends.cpu.cache import ObjectCache
+from jackfield_backends.cpu.compiler import use_isa
+from jackfield_backends.cpu.embed import PLAIN
+from jackfield_backends.cpu.executable import CpuExecutable, survey_program
+from jackfield_backends.cpu.formats import FORMATS
+from jackfield_backends.cpu.kv import ELEMENT_BYTES
+from jackfield_backends.cpu.lowering import LOWERERS
+
+__all__ = ["CpuBackend"]
+
+
+class CpuBackend:
+    """Satisfies ``jackfield.backend.Backend``.
+
+    Args:
+        instruction_set: One of ``isa.Isa``; ``None`` for the environment's choice or the best. It is in force in
+            the whole process, for programs opened from now on.
+        cache: Where compiled kernels are kept; the user's cache folder if ``None``.
+    """
+
+    def __init__(self, instruction_set: str | None = None, cache: ObjectCache | None = None) -> None:
+        self._instruction_set = instruction_set
+        self._cache = cache
+
+    def unavailable(self) -> str | None:
+        """Return why this machine or the chosen instruction set will not do."""
+        try:
+            self._choose()
+        except JackfieldError as error:
+            return error.message
+        return None
+
+    def cannot_run(self, program: Program, weights: WeightSource) -> str | None:
+        """Return the first op or block format that it lacks."""
+        for op in program.ops:
+            if type(op) not in LOWERERS and not isinstance(op, Linear) and type(op) not in program.plugin_ops:
+                return f"backend 'cpu' has no kernel for op {type(op).__name__}; use --backend reference"
+            if isinstance(op, Linear | Embed | ExpertFeedForward):
+                for weight in op.weights:
+                    name = weights[weight.name].type_name
+                    if name not in FORMATS and name not in PLAIN:
+                        return f"backend 'cpu' cannot read tensor {weight.name!r} of type {name}; use --backend reference"
+        return None
+
+    def estimate(self, program: Program, weights: WeightSource, limits: Limits) -> MemoryEstimate:
+        """Return the memory ``open`` would take."""
+        self._choose()
+        return survey_program(program, weights, limits).estimate()
+
+    def open(
+        self,
+        program: Program,
+        weights: WeightSource,
+        limits: Limits,
+        progress: OpenProgress | None = None,
+    ) -> Executable:
+        """Prepare the program: compile kernels, allocate pages and scratch.
+
+        Raises:
+            BackendError: It cannot run the program, or memory is short.
+        """
+        self._choose()
+        reason = self.cannot_run(program, weights) or _refusal(limits)
+        if reason is not None:
+            raise BackendError(reason)
+        return CpuExecutable(program, weights, limits, self._cache or ObjectCache(), progress)
+
+    def _choose(self) -> None:
+        use_isa(None if self._instruction_set is None else isa.named(self._instruction_set))
+
+
+def _refusal(limits: Limits) -> str | None:
+    if limits.kv_type not in ELEMENT_BYTES:
+        known = ", ".join(ELEMENT_BYTES)
+        return f"backend 'cpu' cannot store keys and values as {limits.kv_type!r}; use one of: {known}"
+    if limits.page_size % 16:
+        return f"page size {limits.page_size} is not a multiple of 16"
+    return None

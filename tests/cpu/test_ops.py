@@ -1,0 +1,155 @@
+"""Every native op against the reference backend: odd sizes, views, one row, many rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from jackfield.program import Activation, GluKind, RopeLayout, RouterScore, make_rope_table
+
+pytestmark = pytest.mark.jit
+
+NEAR = {"rtol": 1e-5, "atol": 1e-5}
+ROWS = 20
+SPANS = [((0, 0, 1),), ((1, 3, 20), (2, 5, 6)), ((0, 7, 7), (3, 1, 5))]
+
+
+def rows(generator, width, scale=1.0, count=ROWS):
+    return (scale * generator.standard_normal((count, width))).astype(np.float32)
+
+
+def check(made, **tolerance):
+    for spans in SPANS:
+        ours, theirs = made.step(*spans)
+        np.testing.assert_allclose(ours, theirs, **{**NEAR, **tolerance})
+
+
+@pytest.mark.parametrize("width", [1, 15, 16, 33, 300])
+def test_add_and_mul_of_views(pair, generator, width) -> None:
+    inputs = {"skip": rows(generator, 3), "x": rows(generator, width), "y": rows(generator, width)}
+    check(pair(inputs, {}, lambda b, i: b.mul(b.add(i["x"], i["y"]), i["y"])))
+
+
+def test_mul_by_a_column_bias_and_scale(pair, generator) -> None:
+    inputs = {"x": rows(generator, 37), "y": rows(generator, 1)}
+    weights = {"bias": rows(generator, 37)[0], "row": rows(generator, 37)[0], "one": rows(generator, 1)[0]}
+
+    def body(b, i):
+        x = b.add_bias(b.mul(i["x"], i["y"]), b.weight("bias", 37))
+        x = b.scale(x, 0.5, b.weight("row", 37))
+        return b.scale(b.scale(x, 2.0, b.weight("one", 1)), -3.0)
+
+    check(pair(inputs, weights, body))
+
+
+@pytest.mark.parametrize("kind", list(Activation))
+def test_activate(pair, generator, kind) -> None:
+    check(pair({"x": rows(generator, 70, 4.0)}, {}, lambda b, i: b.activate(i["x"], kind)))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in GluKind if kind is not GluKind.RELU2])
+def test_glu(pair, generator, kind) -> None:
+    inputs = {"gate": rows(generator, 70, 5.0), "up": rows(generator, 70, 5.0)}
+    check(pair(inputs, {}, lambda b, i: b.glu(i["gate"], i["up"], kind)))
+
+
+def test_softcap(pair, generator) -> None:
+    check(pair({"x": rows(generator, 18, 30.0)}, {}, lambda b, i: b.softcap(i["x"], 7.5)))
+
+
+def test_concat_and_split_heads(pair, generator) -> None:
+    inputs = {"x": rows(generator, 21), "y": rows(generator, 5)}
+
+    def body(b, i):
+        return b.concat(b.split_heads(i["x"], 3, 2, 4), i["y"])
+
+    check(pair(inputs, {}, body))
+
+
+@pytest.mark.parametrize(
+    ("width", "group", "size"), [(6, None, 6), (48, 24, 24), (34, 17, 34), (40, 8, None)]
+)
+def test_rms_norm(pair, generator, width, group, size) -> None:
+    weights = {"w": rows(generator, size or 1)[0]}
+
+    def body(b, i):
+        return b.rms_norm(i["x"], b.weight("w", size) if size else None, 1e-3, group=group)
+
+    check(pair({"skip": rows(generator, 1), "x": rows(generator, width)}, weights, body))
+
+
+def test_l2_norm(pair, generator) -> None:
+    check(pair({"x": rows(generator, 57)}, {}, lambda b, i: b.l2_norm(i["x"], 1e-2, group=19)))
+
+
+@pytest.mark.parametrize("layout", list(RopeLayout))
+@pytest.mark.parametrize(("width", "rotated"), [(8, 8), (40, 36), (96, 64)])
+def test_rope(pair, generator, layout, width, rotated) -> None:
+    table = make_rope_table(rotated, 10000.0, layout, magnitude=1.25)
+    check(pair({"x": rows(generator, 3 * width)}, {}, lambda b, i: b.rope(i["x"], width, table)))
+
+
+@pytest.mark.parametrize("score", list(RouterScore))
+@pytest.mark.parametrize(("experts", "k", "groups"), [(5, 2, 1), (24, 4, 4)])
+def test_route_top_k(pair, generator, score, experts, k, groups) -> None:
+    weights = {"bias": 0.1 * rows(generator, experts)[0]}
+
+    def body(b, i):
+        chosen, shares = b.route_top_k(
+            i["x"], k, score=score, bias=b.weight("bias", experts), scale=1.5, groups=groups,
+            groups_used=max(1, groups // 2), normalize=experts == 5,
+        )  # fmt: skip
+        ones = b.scale(b.columns(i["x"], 0, k), 0.0)
+        return b.concat(shares, b.add(ones, shares)), chosen
+
+    check(pair({"x": rows(generator, experts, 2.0)}, weights, lambda b, i: body(b, i)[0]))
+
+
+@pytest.mark.parametrize(("channels", "kernel"), [(5, 2), (80, 4)])
+def test_conv1d(pair, generator, channels, kernel) -> None:
+    weights = {"w": rows(generator, kernel, count=channels), "bias": rows(generator, channels)[0]}
+
+    def body(b, i):
+        state = b.conv_state(kernel, channels)
+        bias = b.weight("bias", channels) if channels == 80 else None
+        return b.conv1d(i["x"], b.weight("w", channels, kernel), state, bias)
+
+    check(pair({"x": rows(generator, channels)}, weights, body))
+
+
+@pytest.mark.parametrize(("heads", "width", "columns", "groups"), [(2, 3, 5, 1), (4, 8, 32, 2)])
+def test_ssm_scan(pair, generator, heads, width, columns, groups) -> None:
+    inputs = {
+        "x": rows(generator, heads * width), "b": rows(generator, groups * columns),
+        "c": rows(generator, groups * columns), "dt": rows(generator, heads),
+    }  # fmt: skip
+    weights = {
+        "a": -np.exp(rows(generator, heads)[0]),
+        "d": rows(generator, heads)[0],
+        "dt": rows(generator, heads)[0],
+    }
+
+    def body(b, i):
+        state = b.recurrent_state(heads, width, columns)
+        a, d, bias = b.weight("a", heads), b.weight("d", heads), b.weight("dt", heads)
+        return b.ssm_scan(i["x"], i["b"], i["c"], i["dt"], state, a=a, d=d, dt_bias=bias, groups=groups)
+
+    check(pair(inputs, weights, body), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+@pytest.mark.parametrize(("heads", "keys", "p", "n"), [(2, 1, 3, 5), (4, 2, 16, 80)])
+def test_delta_rule(pair, generator, heads, keys, p, n, tiled) -> None:
+    unit = rows(generator, keys * p)
+    inputs = {
+        "q": unit / np.sqrt(p), "k": rows(generator, keys * p) / np.sqrt(p), "v": rows(generator, heads * n),
+        "g": -np.exp(rows(generator, heads)), "beta": rows(generator, heads) ** 2 % 1,
+    }  # fmt: skip
+
+    def body(b, i):
+        state = b.recurrent_state(heads, p, n)
+        return b.delta_rule(
+            i["q"], i["k"], i["v"], i["g"], i["beta"], state, scale=0.3, num_key_heads=keys, tiled=tiled
+        )
+
+    check(pair(inputs, {}, body), rtol=1e-4, atol=1e-4)
