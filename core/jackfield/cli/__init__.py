@@ -18,6 +18,7 @@ COMMANDS = {
     "chat": "talk to a model in the terminal",
     "run": "answer one prompt, or a JSONL file of prompts",
     "inspect": "explain a GGUF file: metadata, tensors, memory, whether it runs",
+    "bench": "measure prefill, decode, batches and contexts, beside llama.cpp if asked",
     "logits": "compute logits for reference prompts, to prove an architecture",
     "plugins": "list every plugin, what it declares, and why one is not loaded",
     "doctor": "check this machine: instruction sets, memory, backends, kernel cache",

@@ -22,7 +22,7 @@ from jackfield.errors import JackfieldError
 from jackfield.host import Host
 from jackfield.service.memory import available_memory_bytes
 
-__all__ = ["add_arguments", "execute"]
+__all__ = ["add_arguments", "execute", "usable_cores"]
 
 PACKAGES = ("numpy", "numba", "llvmlite", "litestar", "msgspec", "tokenizers", "llguidance")
 
@@ -56,12 +56,13 @@ def _machine() -> list[Finding]:
     return [
         Finding("jackfield", __version__),
         Finding("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
-        Finding("cores", str(_usable_cores())),
+        Finding("cores", str(usable_cores())),
         Finding("memory free", format_bytes(memory) if memory else "unknown"),
     ]
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Return the cores this process may use."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

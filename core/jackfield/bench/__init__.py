@@ -1,0 +1,1 @@
+"""Measuring a model: prefill, decode, batches, contexts; beside llama.cpp in the same run."""
