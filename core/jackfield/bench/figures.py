@@ -53,18 +53,21 @@ class Figures:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values; keys of the inner tables become texts."""
-        return {
-            name: {str(key): rate for key, rate in value.items()} if isinstance(value, dict) else value
-            for name, value in asdict(self).items()
-        }
+        values = asdict(self)
+        for name in TABLES:
+            values[name] = {str(key): rate for key, rate in values[name].items()}
+        return values
+
+
+TABLES = ("batch_tokens_per_s", "context_tokens_per_s")
 
 
 def median_figures(runs: Sequence[Figures]) -> Figures:
     """Return the median of each figure over several runs."""
     values: dict[str, Any] = {}
     for item in fields(Figures):
-        found = [getattr(run, item.name) for run in runs]
-        if isinstance(found[0], dict):
+        found: list[Any] = [getattr(run, item.name) for run in runs]
+        if item.name in TABLES:
             values[item.name] = {key: statistics.median(one[key] for one in found) for key in found[0]}
         else:
             values[item.name] = statistics.median(found)

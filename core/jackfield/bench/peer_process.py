@@ -7,6 +7,7 @@ imports nothing else. Results are JSON lines on standard output.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
 import random
@@ -14,8 +15,10 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
+
 try:
-    import llama_cpp
+    llama_cpp: Any = importlib.import_module("llama_cpp")
 except ImportError as missing:
     print(json.dumps({"error": f"{missing}"}), flush=True)
     sys.exit(1)
@@ -68,8 +71,6 @@ class Peer:
 
     def _best(self, row: int) -> int:
         """Pick greedily, as fast as a C program would: the scan is numpy's."""
-        import numpy as np
-
         logits = llama_cpp.llama_get_logits_ith(self._context, row)
         address = ctypes.addressof(logits.contents)
         values = (ctypes.c_float * self._vocab_size).from_address(address)
