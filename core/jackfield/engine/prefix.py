@@ -65,7 +65,7 @@ class Match:
         state_slot: The checkpoint at the match's end, for programs with fixed state.
     """
 
-    nodes: list[Node] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list[Node])
     partial: Node | None = None
     num_partial: int = 0
     state_slot: int | None = None
@@ -131,12 +131,13 @@ class PrefixTree:
         if known is not None:
             return known
         node = Node(key, page, parent)
-        for shorter in [child for child in parent.children.values() if key.startswith(child.key)]:
+        covered = [child for child in parent.children.values() if key.startswith(child.key)]
+        parent.children[key] = node
+        self.num_nodes += 1
+        for shorter in covered:
             if self._states is not None:
                 self._states.move(shorter, node)
             self._remove(shorter)
-        parent.children[key] = node
-        self.num_nodes += 1
         self._pool.keep(page)
         return node
 

@@ -57,7 +57,9 @@ class SessionTrails:
         if num_cached >= min(held.size, prompt.size - 1):
             return ""
         if num_cached < min(shared, prompt.size - 1):
-            return f"{shared} tokens agree with the session's, but only the first {num_cached} can still be reused"
+            return (
+                f"{shared} tokens agree with the session's, but only {num_cached} of them can be reused now"
+            )
         if shared == prompt.size:
             return f"the prompt ends at token {shared}, within the {held.size} tokens the session held"
         return (

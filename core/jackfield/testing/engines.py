@@ -32,8 +32,8 @@ class Recorder:
     """A sink that keeps everything; ``on_token`` may answer with a reason to finish, or raise."""
 
     on_token: Callable[[SampledToken], FinishReason | None] | None = None
-    places: list[tuple[int, int]] = field(default_factory=list)
-    picked: list[SampledToken] = field(default_factory=list)
+    places: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    picked: list[SampledToken] = field(default_factory=list[SampledToken])
     stats: SequenceStats | None = None
     note: str | None = None
     reason: FinishReason | None = None

@@ -89,8 +89,8 @@ def smallest_keys_of_mass(keys: npt.NDArray[np.floating], probabilities: F64, ma
 
 def _reach(order: Indices, probabilities: F64, mass: float) -> Indices:
     reached = np.cumsum(probabilities[order])
-    crossing = int(np.searchsorted(reached, mass))
-    return order[: crossing + 1]
+    reaching: Indices = order[: int(np.searchsorted(reached, mass)) + 1]
+    return reaching
 
 
 def _bins(keys: npt.NDArray[np.floating]) -> Indices:

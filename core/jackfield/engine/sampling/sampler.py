@@ -151,7 +151,7 @@ def _is_among(token_id: int, ids: I32) -> bool:
 def _draw(candidates: Candidates, uniform: float) -> tuple[int, float]:
     """Draw by the inverse of the cumulated weights, block by block so that most are never cumulated."""
     weights = np.exp(candidates.logits - candidates.logits.max()).astype(np.float64)
-    starts = np.arange(0, weights.size, BLOCK)
+    starts: npt.NDArray[np.intp] = np.arange(0, weights.size, BLOCK, dtype=np.intp)
     reached = np.cumsum(np.add.reduceat(weights, starts))
     total = float(reached[-1])
     block = min(int(np.searchsorted(reached, uniform * total, side="right")), starts.size - 1)
