@@ -70,8 +70,8 @@ CACHED_BYTES = 384 << 10  # leaves most of a second-level cache to the tile of a
 CHUNKS_PER_THREAD = (
     4  # at least, where the matrix is large enough: the wait at a barrier is part of one chunk
 )
-# thread scratch: arguments for the three component kernels, results, raw rows of a ragged end, panels
-ROW_ARGS, UNPACK_ARGS, MULTIPLY_ARGS, RESULTS = 0, 64, 128, 192
+# thread scratch: arguments for the three component kernels, a target, results, raw rows of a ragged end, panels
+ROW_ARGS, UNPACK_ARGS, MULTIPLY_ARGS, SCRATCH_TARGET, RESULTS = range(0, 320, 64)
 RAW = RESULTS + 4 * ROW_TOKENS * MAX_CHUNK
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "float_panels",
     "float_rows",
     "tile_bytes",
+    "tile_row",
     "tiles",
 ]
 
@@ -178,7 +179,8 @@ def _unpack_columns(type_name: str, count: int) -> Callable[[int, int, int], Non
 
 
 @routine
-def _tile_row(x: int, width: int, place: int) -> None:
+def tile_row(x: int, width: int, place: int) -> None:
+    """Copy a row to its slot of a tile; ``place`` is that of its first column."""
     for k in range(width):
         store_f32(place + 4 * TILE * k, load_f32(x + 4 * k))
 
@@ -191,7 +193,7 @@ def tiles(args: int, thread: int, num_threads: int) -> None:
     if num_rows < arg(args, 5):
         return
     for row in range(thread * num_rows // num_threads, (thread + 1) * num_rows // num_threads):
-        _tile_row(x + row * row_bytes, width, place + 4 * (row // TILE * TILE * width + row % TILE))
+        tile_row(x + row * row_bytes, width, place + 4 * (row // TILE * TILE * width + row % TILE))
 
 
 def float_multiply_kernel(num_tokens: int) -> Kernel:
