@@ -32,11 +32,16 @@ class EventBuffer:
     reader gets fewer and longer events.
 
     Args:
-        limit_bytes: Unread bytes above which ``put`` answers ``False``.
+        limit_bytes: Unread bytes above which the buffer is full.
         on_ready: Called by the writer's thread whenever the buffer was empty and now is not.
+
+    Attributes:
+        on_change: Called without the buffer's lock whenever it became full, or stopped to be; a writer that
+            can pause sets it.
     """
 
     def __init__(self, limit_bytes: int, on_ready: Callable[[], None]) -> None:
+        self.on_change: Callable[[], None] = lambda: None
         self._limit_bytes = limit_bytes
         self._on_ready = on_ready
         self._events: deque[Event] = deque()
@@ -44,30 +49,32 @@ class EventBuffer:
         self._lock = threading.Lock()
         self._is_over = False
 
-    def put(self, event: Event, *, is_last: bool = False) -> bool:
-        """Add an event; ``False`` when the reader is further behind than the limit allows.
+    def put(self, event: Event, *, is_last: bool = False) -> None:
+        """Add an event.
 
-        After the last event, or after ``close``, events are dropped and the answer is ``True``: the stream is
-        over, and nobody waits for more.
+        After the last one, or after ``close``, events are dropped: the stream is over and nobody waits.
         """
         with self._lock:
             if self._is_over:
-                return True
-            was_empty = not self._events
+                return
+            was_empty, was_full = not self._events, self.is_full
             self._append(event)
             self._is_over = is_last
-            is_within = self._num_bytes <= self._limit_bytes
+            has_filled = self.is_full and not was_full
         if was_empty:
             self._on_ready()
-        return is_within
+        if has_filled:
+            self.on_change()
 
     def take(self) -> tuple[list[Event], bool]:
         """Return all unread events, oldest first, and whether the stream is over with them."""
         with self._lock:
-            taken = list(self._events)
+            taken, is_over, was_full = list(self._events), self._is_over, self.is_full
             self._events.clear()
             self._num_bytes = 0
-            return taken, self._is_over
+        if was_full:
+            self.on_change()
+        return taken, is_over
 
     def close(self) -> None:
         """Drop what is unread and whatever still comes: nobody reads any more."""
@@ -77,9 +84,9 @@ class EventBuffer:
             self._num_bytes = 0
 
     @property
-    def num_bytes(self) -> int:
-        """Bytes that are unread, roughly."""
-        return self._num_bytes
+    def is_full(self) -> bool:
+        """Whether more is unread than the limit allows; then the writer should pause."""
+        return self._num_bytes > self._limit_bytes
 
     def _append(self, event: Event) -> None:
         merged = _merge(self._events[-1], event) if self._events else None

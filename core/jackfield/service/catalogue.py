@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jackfield.gguf import Checkpoint, NumberArray, Tensor, TextArray, Value
+from jackfield.text import ChatTemplate
 from jackfield.text.contract import ChatFormat, Tokenizer
 
 __all__ = ["capabilities_of", "digest_of", "metadata_of", "parameters_of", "quantization_of", "tensors_of"]
@@ -122,16 +123,20 @@ def _tensor_row(tensor: Tensor) -> tuple[str, str, list[int]]:
     return tensor.name, tensor.type_name, list(tensor.shape)
 
 
-def capabilities_of(chat_format: ChatFormat, tokenizer: Tokenizer, template: str) -> list[str]:
+def capabilities_of(chat_format: ChatFormat, tokenizer: Tokenizer, template: ChatTemplate) -> list[str]:
     """Return what the model can be asked for, by its format, its template and its vocabulary."""
     special = tokenizer.special
-    has_infill = None not in (special.fim_prefix, special.fim_suffix, special.fim_middle)
-    thinks = chat_format.supports_thinking and _mentions_thinking(chat_format, template)
-    calls = chat_format.supports_tools and "tools" in template
-    named = {"tools": calls, "thinking": thinks, "insert": has_infill}
-    return ["completion", *(name for name, can in named.items() if can)]
+    can = {
+        "tools": chat_format.supports_tools and template.capabilities.takes_tools,
+        "thinking": chat_format.supports_thinking and _marks_thinking(chat_format, template),
+        "insert": None not in (special.fim_prefix, special.fim_suffix, special.fim_middle),
+        "embedding": True,
+    }
+    return ["completion", *(name for name, is_so in can.items() if is_so)]
 
 
-def _mentions_thinking(chat_format: ChatFormat, template: str) -> bool:
-    marks = (chat_format.thinking_end.strip() or "enable_thinking", "enable_thinking", "reasoning_effort")
-    return any(mark in template for mark in marks)
+def _marks_thinking(chat_format: ChatFormat, template: ChatTemplate) -> bool:
+    """Tell whether the template knows of thinking: by a switch, or by the tag that closes it."""
+    switches = template.capabilities.switches_thinking or template.capabilities.switches_by_word
+    closing = chat_format.thinking_end.strip()
+    return switches or bool(closing and closing in template.sources.main)

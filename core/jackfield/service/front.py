@@ -156,7 +156,7 @@ class Front(ABC):
         return list(self._config.loadable())
 
     def _config_for(self, model: str, backend: str | None, projector: str | None) -> EngineConfig:
-        """Return the set-up for a model by its name; raises ``NotFound``, ``UnknownName``, ``Unsupported``."""
+        """Find a model by its name. Raises ``NotFound``, ``UnknownName``, ``Unsupported``."""
         if projector not in NO_PROJECTOR:
             raise Unsupported(f"projector {projector!r} cannot be loaded: only text is read", param="mmproj")
         known = self._config.loadable()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from jackfield.engine.contract import SequenceRequest, SequenceStats
-from jackfield.errors import CapacityError, JackfieldError
+from jackfield.errors import JackfieldError
 from jackfield.service.buffer import EventBuffer
 from jackfield.service.choice import Choice, ChoiceEnd, VerbatimParser
 from jackfield.service.config import EngineConfig
@@ -40,7 +40,6 @@ __all__ = ["Generation"]
 log = logging.getLogger("jackfield.service")
 
 DEFAULT_SESSION = "__default__"
-SLOW_READER = "the stream was left unread until its buffer was full; read faster, or ask for less"
 
 
 class Generation:
@@ -83,6 +82,8 @@ class Generation:
         self._num_submitted = 0
         self._is_admitted = False
         self._is_over = False
+        self._is_paused = False
+        buffer.on_change = self._keep_pace
 
     # ---- the caller's side ----
 
@@ -99,6 +100,24 @@ class Generation:
     def cancel(self) -> None:
         """End the generation within one step, each choice as cancelled."""
         self._end_all("cancelled")
+
+    def _keep_pace(self) -> None:
+        """Pause the engine's work for a reader that is behind, and go on once it has caught up.
+
+        The lock makes the last of two crossing calls decide by what the buffer holds then.
+        """
+        with self._lock:
+            if self._is_over or self._buffer.is_full == self._is_paused:
+                return
+            self._is_paused = self._buffer.is_full
+            change = self._model.engine.pause if self._is_paused else self._model.engine.resume
+            for index in range(self._num_submitted):
+                change(self._sequence_id(index))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last event was sent."""
+        return self._is_over
 
     # ---- preparing and submitting ----
 
@@ -204,10 +223,8 @@ class Generation:
         """Send an event; ``False`` when the choice should end because nobody wants more."""
         if self._is_over:
             return False
-        if self._buffer.put(event):
-            return True
-        self.broke(CapacityError(SLOW_READER, code="slow_reader"))
-        return False
+        self._buffer.put(event)
+        return True
 
     def began(self, index: int) -> None:
         """Start the other choices once the first has computed the prompt they share."""

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
-from jackfield.engine.contract import SequenceRequest
+import numpy as np
+import numpy.typing as npt
+
+from jackfield.engine.contract import EngineStats, SequenceRequest
 from jackfield.service.requests import Message, ToolDefinition
 from jackfield.service.status import ModelInfo
 from jackfield.text.contract import ChatFormat, Tokenizer
 
-__all__ = ["EngineHandle", "EngineStats", "HostedModel", "PromptTemplate", "RenderedText"]
+__all__ = ["EngineHandle", "HostedModel", "PromptTemplate", "RenderedText"]
+
+
+F32 = npt.NDArray[np.float32]
 
 
 class RenderedText(Protocol):
@@ -24,7 +31,12 @@ class RenderedText(Protocol):
 
     @property
     def protected_spans(self) -> Sequence[tuple[int, int]]:
-        """Ranges of the text that messages supplied: no control token is read there."""
+        """Ranges of the text where no control token is read: a message spelt one there."""
+        ...
+
+    @property
+    def tail(self) -> str:
+        """What the template added after the conversation, or where the last answer goes on."""
         ...
 
 
@@ -44,35 +56,6 @@ class PromptTemplate(Protocol):
         ...
 
 
-class EngineStats(Protocol):
-    """Counts of an engine at one moment."""
-
-    @property
-    def num_running(self) -> int:
-        """Sequences in the batch."""
-        ...
-
-    @property
-    def num_waiting(self) -> int:
-        """Sequences in the queue."""
-        ...
-
-    @property
-    def num_free_pages(self) -> int:
-        """Pages nobody uses, cached prefixes included."""
-        ...
-
-    @property
-    def num_pages(self) -> int:
-        """P."""
-        ...
-
-    @property
-    def num_cached_tokens(self) -> int:
-        """Tokens in the prefix tree."""
-        ...
-
-
 class EngineHandle(Protocol):
     """What the service asks of an engine; every call is safe from any thread and returns at once."""
 
@@ -81,15 +64,27 @@ class EngineHandle(Protocol):
         ...
 
     def stop(self) -> None:
-        """End: fail what is still running and release the backend."""
+        """End: fail what is still running."""
         ...
 
     def submit(self, request: SequenceRequest) -> None:
         """Queue a sequence. Raises an error of the tree when it can never run."""
         ...
 
-    def cancel(self, request_id: str) -> None:
+    def cancel(self, id: str) -> None:
         """End a sequence within one step; its sink hears ``finished("cancelled", …)``."""
+        ...
+
+    def pause(self, id: str) -> None:
+        """Compute no more for a sequence until ``resume``."""
+        ...
+
+    def resume(self, id: str) -> None:
+        """Go on with a paused sequence."""
+        ...
+
+    def embed(self, tokens: Sequence[int], *, priority_key: str = "") -> Future[F32]:
+        """Pool tokens into a unit vector."""
         ...
 
     def forget_session(self, session_id: str) -> None:
@@ -106,7 +101,6 @@ class HostedModel:
     """A loaded model with everything a request meets on its way.
 
     Attributes:
-        template: ``None`` for a model that has no chat template and whose format needs one.
         close: Releases files and helper processes, after the engine has stopped.
     """
 

@@ -7,7 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from jackfield.errors import JackfieldError, Unavailable, Unsupported
+from jackfield.errors import ContextOverflow, JackfieldError, RequestError, TooLarge, Unavailable
 from jackfield.service.admission import Admission
 from jackfield.service.buffer import EventBuffer
 from jackfield.service.config import EngineConfig
@@ -118,7 +118,33 @@ class Pipeline:
 
     def embed(self, inputs: list[str] | list[list[int]], *, truncate: bool) -> list[Embedding]:
         """Pool each input's hidden rows into a unit vector."""
-        raise Unsupported(f"model {self.model.info.file!r} does not support embeddings")
+        if len(inputs) > MAX_EMBED_INPUTS:
+            raise TooLarge(
+                f"input has {len(inputs)} entries, at most {MAX_EMBED_INPUTS} are allowed", param="input"
+            )
+        prompts = [self._embed_prompt(item, truncate) for item in inputs]
+        pending = [self.model.engine.embed(prompt) for prompt in prompts]
+        return [
+            Embedding(future.result().tolist(), len(prompt))
+            for future, prompt in zip(pending, prompts, strict=True)
+        ]
+
+    def _embed_prompt(self, item: str | list[int], truncate: bool) -> list[int]:
+        tokenizer, limit = self.model.tokenizer, self.model.info.context_length
+        if isinstance(item, str):
+            tokens = tokenizer.encode(item, add_special=True)
+        else:
+            check_tokens(item, tokenizer.vocab_size, "input")
+            tokens = item
+        if not tokens:
+            raise RequestError("an input is empty; give at least one token", param="input")
+        if len(tokens) > limit and not truncate:
+            raise ContextOverflow(
+                f"an input has {len(tokens)} tokens, the context holds {limit}; shorten it or set truncate",
+                param="input",
+                numbers={"n_prompt": len(tokens), "n_ctx": limit},
+            )
+        return tokens[:limit]
 
     # ---- state and end ----
 

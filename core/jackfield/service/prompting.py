@@ -16,9 +16,6 @@ from jackfield.service.requests import GenerationRequest, Message, ToolDefinitio
 
 __all__ = ["Prompt", "make_prompt", "offered_tools"]
 
-TAIL_CHARACTERS = 1024
-"""A parser is primed with at most this much of the prompt's end; openings of thinking are far shorter."""
-
 SYSTEM_ROLES = ("system", "developer")
 
 
@@ -147,7 +144,7 @@ def _rendered(
     return Prompt(
         tokens=model.tokenizer.encode_prompt(rendered.text, rendered.protected_spans),
         text=rendered.text,
-        tail=_tail(rendered, messages[-1].content if request.continue_final_message else None),
+        tail=rendered.tail,
         is_chat=True,
         is_continued=request.continue_final_message,
         digest=None if request.continue_final_message else digest,
@@ -164,15 +161,6 @@ def _render(
         arguments=request.template_arguments,
         continue_final=request.continue_final_message,
     )
-
-
-def _tail(rendered: RenderedText, continued: str | None) -> str:
-    """Return what follows the conversation; with an answer to go on with, that answer too."""
-    end = len(rendered.text)
-    if continued is not None:
-        end = max(0, rendered.text.rfind(continued))
-    start = max((stop for _, stop in rendered.protected_spans if stop <= end), default=0)
-    return rendered.text[start:][-TAIL_CHARACTERS:]
 
 
 # ---- the splice ----
@@ -223,7 +211,7 @@ def _splice_at(
     return Prompt(
         tokens=[*kept, *rest],
         text=rendered.text.replace(mark, messages[index].content),
-        tail=_tail(rendered, None),
+        tail=rendered.tail,
         is_chat=True,
         num_spliced=len(kept),
         digest=digest,

@@ -14,6 +14,7 @@ from jackfield.service.config import EngineConfig
 from jackfield.service.contract import Embedding, RenderedPrompt, TokenizedText
 from jackfield.service.front import Front, OpenStream
 from jackfield.service.hosting import HostedModel
+from jackfield.service.opening import open_model
 from jackfield.service.pipeline import Pipeline
 from jackfield.service.reader import EventReader
 from jackfield.service.requests import GenerationRequest, Message, ToolDefinition
@@ -46,11 +47,11 @@ class ThreadService(Front):
         host: Host | None = None,
         *,
         on_progress: OpenProgress | None = None,
-        opener: ModelOpener | None = None,
+        opener: ModelOpener = open_model,
     ) -> None:
         super().__init__(config, host or Host(allow=config.plugins))
         self._on_progress = on_progress
-        self._opener = opener or _default_opener()
+        self._opener = opener
         self._pipeline: Pipeline | None = None
         self._loading = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
@@ -140,12 +141,6 @@ class ThreadService(Front):
 
     def _load_now(self) -> EngineLoad:
         return self._pipeline.load_now() if self._pipeline is not None else EngineLoad()
-
-
-def _default_opener() -> ModelOpener:
-    from jackfield.service.opening import open_model
-
-    return open_model
 
 
 def _retire(pipeline: Pipeline) -> None:

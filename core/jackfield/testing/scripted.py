@@ -9,14 +9,18 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from jackfield.engine.contract import SampledToken, SequenceRequest, SequenceStats
+import numpy as np
+import numpy.typing as npt
+
+from jackfield.engine.contract import EngineStats, SampledToken, SequenceRequest, SequenceStats
 from jackfield.errors import Unavailable
 from jackfield.service.events import FinishReason
 from jackfield.service.hosting import HostedModel
 from jackfield.service.requests import Message, ToolDefinition
-from jackfield.service.status import EngineLoad, ModelInfo
+from jackfield.service.status import ModelInfo
 from jackfield.text.contract import Content, FormatParser, ParsedEvent, SpecialTokens, Thinking
 
 __all__ = ["ByteTokenizer", "Script", "ScriptedEngine", "ScriptedTemplate", "TagFormat", "scripted_model"]
@@ -94,6 +98,10 @@ class ByteTokenizer:
         """Return the id of a control token."""
         return self._ids.get(text)
 
+    def control_texts(self) -> Sequence[str]:
+        """Return the control tokens' spellings."""
+        return CONTROL
+
     def strips_leading_space(self) -> bool:
         """Keep every space."""
         return False
@@ -143,6 +151,7 @@ class TagFormat:
 class _Rendered:
     text: str
     protected_spans: Sequence[tuple[int, int]]
+    tail: str = ""
 
 
 class ScriptedTemplate:
@@ -164,8 +173,9 @@ class ScriptedTemplate:
             spans.append((len(text), len(text) + len(message.content)))
             text += f"{message.content}<|im_end|>\n"
         if continue_final:
-            return _Rendered(text.removesuffix("<|im_end|>\n"), spans)
-        return _Rendered(text + "<|im_start|>assistant\n" + ("<think>" if think else ""), spans)
+            return _Rendered(text.removesuffix("<|im_end|>\n"), spans, messages[-1].content)
+        tail = "<|im_start|>assistant\n" + ("<think>" if think else "")
+        return _Rendered(text + tail, spans, tail)
 
 
 @dataclass
@@ -173,6 +183,10 @@ class _Run:
     request: SequenceRequest
     stats: SequenceStats
     is_cancelled: bool = False
+    may_go: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.may_go.set()
 
 
 @dataclass
@@ -214,19 +228,47 @@ class ScriptedEngine:
         self._runs[request.id] = run
         threading.Thread(target=self._run, args=(run,), daemon=True).start()
 
-    def cancel(self, request_id: str) -> None:
+    def cancel(self, id: str) -> None:
         """End a sequence."""
-        run = self._runs.get(request_id)
+        run = self._runs.get(id)
         if run is not None:
             run.is_cancelled = True
+
+    def pause(self, id: str) -> None:
+        """Hold a sequence."""
+        run = self._runs.get(id)
+        if run is not None:
+            run.may_go.clear()
+
+    def resume(self, id: str) -> None:
+        """Let it go on."""
+        run = self._runs.get(id)
+        if run is not None:
+            run.may_go.set()
+
+    def embed(self, tokens: Sequence[int], *, priority_key: str = "") -> Future[npt.NDArray[np.float32]]:
+        """Return a vector that only tells the number of tokens."""
+        future: Future[npt.NDArray[np.float32]] = Future()
+        future.set_result(np.array([len(tokens)], np.float32))
+        return future
 
     def forget_session(self, session_id: str) -> None:
         """Take a note of it."""
         self.forgotten.append(session_id)
 
-    def stats(self) -> EngineLoad:
+    def stats(self) -> EngineStats:
         """Return how many sequences run."""
-        return EngineLoad(num_running=len(self._runs))
+        return EngineStats(
+            heartbeat_age_s=0.0,
+            num_running=len(self._runs),
+            num_waiting=0,
+            num_processed=len(self.requests) - len(self._runs),
+            num_steps=0,
+            num_pages=0,
+            num_free_pages=0,
+            num_cached_tokens=0,
+            num_preemptions=0,
+        )
 
     def _run(self, run: _Run) -> None:
         request, sink = run.request, run.request.sink
@@ -249,6 +291,8 @@ class ScriptedEngine:
         for wanted in self.script(request):
             if self.delay_s:
                 time.sleep(self.delay_s)
+            while not run.may_go.wait(0.05) and not run.is_cancelled:
+                continue
             if run.is_cancelled:
                 return "cancelled", None
             token = self._allowed(request, wanted)
