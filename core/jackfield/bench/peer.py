@@ -37,7 +37,11 @@ class PeerModel:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        self._load_s = float(self._answer()["load_s"])
+        try:
+            self._load_s = float(self._answer()["load_s"])
+        except ConfigError:
+            self.close()
+            raise
 
     def measure(self) -> Figures:
         """Run the workload once."""
@@ -68,6 +72,10 @@ class PeerModel:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
