@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-__all__ = ["Figures", "Workload", "median_figures"]
+__all__ = ["BATCH_PROMPT", "Figures", "Workload", "median_figures"]
+
+
+BATCH_PROMPT = 32
+"""Tokens of each prompt when several sequences decode together."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Workload:
     @property
     def longest(self) -> int:
         """Tokens the longest sequence will have."""
-        return max((self.prefill, *self.contexts)) + self.decode + 1
+        return max((self.prefill, BATCH_PROMPT, *self.contexts)) + self.decode + 1
 
     @property
     def most_streams(self) -> int:

@@ -10,7 +10,7 @@ from types import TracebackType
 import numpy as np
 
 from jackfield.backend import OpenProgress
-from jackfield.bench.figures import Figures, Workload
+from jackfield.bench.figures import BATCH_PROMPT, Figures, Workload
 from jackfield.engine import Engine
 from jackfield.engine.contract import SampledToken, SequenceRequest, SequenceStats
 from jackfield.engine.loading import limits_for, load_model
@@ -114,7 +114,7 @@ class OurModel:
 
     def _run_together(self, streams: int, num_tokens: int) -> float:
         """Return the tokens a second of all streams, while all of them decode."""
-        sinks = [self._submit(32, num_tokens) for _ in range(streams)]
+        sinks = [self._submit(BATCH_PROMPT, num_tokens) for _ in range(streams)]
         for sink in sinks:
             _wait(sink)
         start = max(sink.moments_s[0] for sink in sinks)
