@@ -87,16 +87,20 @@ def test_layers_may_differ_and_draft_layers_do_not_count(path: Path) -> None:
     ],
 )
 def test_a_wrong_number_is_named_by_its_key(path: Path, key: str, value: MetadataValue, message: str) -> None:
-    with open_checkpoint(make(path, {key: value})) as checkpoint:
-        with pytest.raises(CheckpointError, match=message):
-            read_hyperparameters(checkpoint)
+    with (
+        open_checkpoint(make(path, {key: value})) as checkpoint,
+        pytest.raises(CheckpointError, match=message),
+    ):
+        read_hyperparameters(checkpoint)
 
 
 def test_heads_that_do_not_divide_the_width_need_a_key_length(path: Path) -> None:
     keys = {"attention.head_count": 5, "attention.head_count_kv": 5, "attention.key_length": None}
-    with open_checkpoint(make(path, keys)) as checkpoint:
-        with pytest.raises(CheckpointError, match="head_count' is 5; expected a divisor of 64"):
-            read_hyperparameters(checkpoint)
+    with (
+        open_checkpoint(make(path, keys)) as checkpoint,
+        pytest.raises(CheckpointError, match="head_count' is 5; expected a divisor of 64"),
+    ):
+        read_hyperparameters(checkpoint)
 
 
 # ---- experts ----
@@ -116,9 +120,11 @@ def test_experts_are_counted(path: Path) -> None:
 )
 def test_a_token_uses_some_of_the_experts(path: Path, used: int | None, message: str) -> None:
     make_checkpoint(path, "qwen3moe", metadata={"qwen3moe.expert_used_count": used})
-    with open_checkpoint(path) as checkpoint:
-        with pytest.raises(CheckpointError, match=f"qwen3moe.expert_used_count' {message}"):
-            read_expert_counts(checkpoint)
+    with (
+        open_checkpoint(path) as checkpoint,
+        pytest.raises(CheckpointError, match=f"qwen3moe.expert_used_count' {message}"),
+    ):
+        read_expert_counts(checkpoint)
 
 
 # ---- positions ----
@@ -171,9 +177,11 @@ def test_yarn_scaling(path: Path) -> None:
 def test_positions_that_make_no_sense_are_refused(
     path: Path, key: str, value: MetadataValue, message: str
 ) -> None:
-    with open_checkpoint(make(path, {key: value})) as checkpoint:
-        with pytest.raises(CheckpointError, match=f"'llama.{key}' .*{message}"):
-            read_rope_scaling(checkpoint)
+    with (
+        open_checkpoint(make(path, {key: value})) as checkpoint,
+        pytest.raises(CheckpointError, match=f"'llama.{key}' .*{message}"),
+    ):
+        read_rope_scaling(checkpoint)
 
 
 @pytest.mark.parametrize(
@@ -181,9 +189,11 @@ def test_positions_that_make_no_sense_are_refused(
     [(0, "expected at least 2"), (18, "expected at most 16"), (7, "expected an even number")],
 )
 def test_the_rotated_width_is_even_and_within_the_head(path: Path, width: int, message: str) -> None:
-    with open_checkpoint(make(path, {"rope.dimension_count": width})) as checkpoint:
-        with pytest.raises(CheckpointError, match=f"'llama.rope.dimension_count' .*{message}"):
-            read_rope_width(checkpoint, 16)
+    with (
+        open_checkpoint(make(path, {"rope.dimension_count": width})) as checkpoint,
+        pytest.raises(CheckpointError, match=f"'llama.rope.dimension_count' .*{message}"),
+    ):
+        read_rope_width(checkpoint, 16)
 
 
 @pytest.mark.parametrize(
@@ -191,11 +201,9 @@ def test_the_rotated_width_is_even_and_within_the_head(path: Path, width: int, m
     [(4, 1.0, r"has shape \(4,\); expected \(8,\)"), (8, -1.0, "not positive and finite")],
 )
 def test_rope_factors_are_checked(path: Path, width: int, centre: float, message: str) -> None:
-    family = family_named("llama")
+    llama = family_named("llama")
     factors = TinyTensor("rope_freqs.weight", (width,), 0.1, centre)
-    family = type(family)(
-        "llama", family.hyper_parameters, lambda d: [*family_named("llama").tensors(d), factors]
-    )
+    family = dataclasses.replace(llama, tensors=lambda d: [*llama.tensors(d), factors])
     with open_checkpoint(make_checkpoint(path, family)) as checkpoint:
         assert read_rope_factors(checkpoint, "absent", 16) is None
         with pytest.raises(CheckpointError, match=message):

@@ -69,6 +69,7 @@ def load_model(
         program = build_program(checkpoint, host)
         name, chosen = choose_backend(host, backend, program, checkpoint.tensors)
         wanted = limits_for(program) if limits is None else limits(program)
+        program = program.for_context(wanted.max_context)
         executable = chosen.open(program, checkpoint.tensors, wanted, progress)
     except BaseException:
         checkpoint.close()

@@ -3,14 +3,11 @@
 from jackfield.program.builder import Builder, TensorInfo
 from jackfield.program.hyperparameters import (
     Hyperparameters,
-    RopeScaling,
     has_experts,
     read_expert_counts,
     read_hyperparameters,
     read_per_layer,
-    read_rope_factors,
-    read_rope_scaling,
-    read_rope_width,
+    read_windows,
 )
 from jackfield.program.ops import Activation, Attend, GluKind, Op, RouterScore
 from jackfield.program.parts import (
@@ -23,9 +20,15 @@ from jackfield.program.parts import (
     State,
     Weight,
 )
+from jackfield.program.positions import (
+    RopeScaling,
+    read_rope_factors,
+    read_rope_scaling,
+    read_rope_width,
+)
 from jackfield.program.program import Program
 from jackfield.program.reference import Inputs
-from jackfield.program.rope import RopeLayout, RopeTable, Yarn, make_rope_table
+from jackfield.program.rope import LongRope, RopeLayout, RopeTable, Yarn, make_rope_table
 
 __all__ = [
     "Activation",
@@ -38,6 +41,7 @@ __all__ = [
     "Hyperparameters",
     "Inputs",
     "KvCache",
+    "LongRope",
     "Op",
     "Program",
     "RecurrentState",
@@ -58,4 +62,5 @@ __all__ = [
     "read_rope_factors",
     "read_rope_scaling",
     "read_rope_width",
+    "read_windows",
 ]

@@ -6,12 +6,10 @@ search for them. What only one family says, that family's file reads.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jackfield.errors import CheckpointError
-from jackfield.program.rope import RopeLayout, RopeTable, Yarn, make_rope_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,14 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Hyperparameters",
-    "RopeScaling",
     "has_experts",
     "read_expert_counts",
     "read_hyperparameters",
     "read_per_layer",
-    "read_rope_factors",
-    "read_rope_scaling",
-    "read_rope_width",
+    "read_windows",
 ]
 
 MAX_LAYERS = 1024
@@ -57,37 +52,6 @@ class Hyperparameters:
     key_length: int
     value_length: int
     layer_norm_rms_epsilon: float
-
-
-@dataclass(frozen=True)
-class RopeScaling:
-    """How a checkpoint says positions rotate; ``table`` makes the frequencies of one head width."""
-
-    freq_base: float
-    scale: float = 1.0
-    attn_factor: float = 1.0
-    yarn: Yarn | None = None
-
-    def table(
-        self, num_rotated: int, layout: RopeLayout, factors: Sequence[float] | None = None
-    ) -> RopeTable:
-        """Return the table of heads whose first ``num_rotated`` columns rotate."""
-        return make_rope_table(
-            num_rotated,
-            self.freq_base,
-            layout,
-            scale=self.scale,
-            factors=factors,
-            yarn=self.yarn,
-            magnitude=self.attn_factor,
-        )
-
-    def with_betas(self, fast: float, slow: float, log_multiplier: float) -> RopeScaling:
-        """Return the same scaling with YaRN's bounds and magnitude as a file spells them."""
-        if self.yarn is None:
-            return self
-        yarn = replace(self.yarn, beta_fast=fast, beta_slow=slow, log_multiplier=log_multiplier)
-        return replace(self, yarn=yarn)
 
 
 def read_hyperparameters(
@@ -149,59 +113,28 @@ def read_expert_counts(checkpoint: Checkpoint) -> tuple[int, int]:
     return count, data.integer(key("expert_used_count"), minimum=1, maximum=count)
 
 
-def read_rope_scaling(checkpoint: Checkpoint) -> RopeScaling:
-    """Read the rotary base and how it is stretched.
+def read_windows(checkpoint: Checkpoint, *, period: int, window: int = 0) -> tuple[int | None, ...]:
+    """Return how many positions each main layer sees, itself included; ``None`` for all.
 
-    Raises:
-        CheckpointError: The kind of scaling is unknown, or a number is out of range.
+    Args:
+        period: Where the file has no pattern: of so many layers in a row, the last sees all.
+        window: Where the file does not say how many; 0 for all.
     """
     data = checkpoint.metadata
     key = data.of_architecture
-    base = data.number(key("rope.freq_base"), 10000.0, minimum=1.001, maximum=1e30)
-    old_factor = data.number(key("rope.scale_linear"), 1.0, minimum=0.0, maximum=1e6)
-    factor = data.number(key("rope.scaling.factor"), old_factor, minimum=0.0, maximum=1e6) or 1.0
-    attn_factor = data.number(key("rope.scaling.attn_factor"), 1.0, minimum=1e-6, maximum=1e6)
-    kind = data.text(key("rope.scaling.type"), "linear")
-    match kind:
-        case "none":
-            return RopeScaling(base, 1.0, attn_factor)
-        case "linear" | "longrope":
-            return RopeScaling(base, 1.0 / factor, attn_factor)
-        case "yarn":
-            return RopeScaling(base, 1.0, attn_factor, Yarn(factor, _original_context(checkpoint)))
-    known = "'none', 'linear', 'yarn' or 'longrope'"
-    raise data.error(key("rope.scaling.type"), f"is {kind!r}; expected {known}")
-
-
-def read_rope_width(checkpoint: Checkpoint, head_width: int, name: str = "rope.dimension_count") -> int:
-    """Return how many columns of a head rotate, an even number of at most ``head_width``."""
-    data = checkpoint.metadata
-    key = data.of_architecture(name)
-    width = data.integer(key, head_width, minimum=2, maximum=head_width)
-    if width % 2:
-        raise CheckpointError(f"key {key!r} makes {width} columns of a head rotate; expected an even number")
-    return width
-
-
-def read_rope_factors(checkpoint: Checkpoint, name: str, num_rotated: int) -> list[float] | None:
-    """Return the divisors of the rotary frequencies that a tensor holds; ``None`` when it is absent."""
-    tensor = checkpoint.tensors.get(name)
-    if tensor is None:
-        return None
-    expected = (num_rotated // 2,)
-    if tensor.shape != expected:
-        raise CheckpointError(f"tensor {name!r} has shape {tensor.shape}; expected {expected}", param=name)
-    factors: list[float] = tensor.to_float32().tolist()
-    if not all(0 < factor < math.inf for factor in factors):
-        raise CheckpointError(f"tensor {name!r} has a factor that is not positive and finite", param=name)
-    return factors
-
-
-def _original_context(checkpoint: Checkpoint) -> int:
-    data = checkpoint.metadata
-    trained = data.integer(data.of_architecture("context_length"), minimum=1, maximum=MAX_CONTEXT)
-    original = data.of_architecture("rope.scaling.original_context_length")
-    return data.integer(original, trained, minimum=1, maximum=MAX_CONTEXT)
+    layers = len(read_per_layer(checkpoint, "attention.head_count", MAX_HEADS))
+    width = data.integer(key("attention.sliding_window"), window, minimum=0, maximum=MAX_CONTEXT)
+    name = key("attention.sliding_window_pattern")
+    if isinstance(data.get(name), int) or name not in data:
+        period = data.integer(name, period, minimum=0, maximum=MAX_LAYERS)
+        is_windowed = [period == 0 or layer % period < period - 1 for layer in range(layers)]
+    else:
+        is_windowed = data.booleans(name)
+        if len(is_windowed) < layers:
+            raise data.error(
+                name, f"has {len(is_windowed)} elements; expected one for each of {layers} layers"
+            )
+    return tuple(width if windowed and width else None for windowed in is_windowed[:layers])
 
 
 def _vocab_size(checkpoint: Checkpoint, width: int) -> int:

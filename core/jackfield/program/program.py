@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from jackfield.descriptors import OpDescriptor
 from jackfield.errors import ProgramError
-from jackfield.program.ops import VOCABULARY, Op
+from jackfield.program.ops import VOCABULARY, Op, Rope
 from jackfield.program.parts import Buffer, ConvState, KvCache, RecurrentState, State, Weight
 
 __all__ = ["Program"]
@@ -76,6 +76,14 @@ class Program:
                 elements *= extent
             total += 4 * elements
         return total
+
+    def for_context(self, max_context: int) -> Program:
+        """Return the program for sequences of at most that many tokens: rotary tables are settled."""
+        ops = [
+            replace(op, table=op.table.for_context(max_context)) if isinstance(op, Rope) else op
+            for op in self.ops
+        ]
+        return replace(self, ops=tuple(ops))
 
     def weights(self) -> Iterator[Weight]:
         """Yield every use of a weight, in op order; a tensor used twice comes twice."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-__all__ = ["RopeLayout", "RopeTable", "Yarn", "make_rope_table"]
+__all__ = ["LongRope", "RopeLayout", "RopeTable", "Yarn", "make_rope_table"]
 
 
 class RopeLayout(StrEnum):
@@ -26,17 +26,36 @@ class RopeLayout(StrEnum):
 
 
 @dataclass(frozen=True)
+class LongRope:
+    """Other frequencies, for contexts of more than ``original_context_length`` tokens."""
+
+    frequencies: tuple[float, ...]
+    original_context_length: int
+
+
+@dataclass(frozen=True)
 class RopeTable:
-    """Frequencies in radians a position, one a pair; ``magnitude`` scales cos and sin."""
+    """Frequencies in radians a position, one a pair; ``magnitude`` scales cos and sin.
+
+    A table with a ``long`` part is settled by ``for_context`` before a backend opens it.
+    """
 
     frequencies: tuple[float, ...]
     layout: RopeLayout
     magnitude: float = 1.0
+    long: LongRope | None = None
 
     @property
     def num_rotated(self) -> int:
         """Columns of a head that rotate."""
         return 2 * len(self.frequencies)
+
+    def for_context(self, max_context: int) -> RopeTable:
+        """Return the table of a context of that many tokens, without a ``long`` part."""
+        if self.long is None:
+            return self
+        is_long = max_context > self.long.original_context_length
+        return replace(self, frequencies=self.long.frequencies if is_long else self.frequencies, long=None)
 
 
 @dataclass(frozen=True)
