@@ -129,7 +129,7 @@ class CallDone:
 
     index: int
     name: str
-    arguments: dict[str, object] = field(default_factory=dict)
+    arguments: dict[str, object] = field(default_factory=dict[str, object])
 
 
 ParsedEvent = Content | Thinking | CallStarted | ArgumentsDelta | CallDone

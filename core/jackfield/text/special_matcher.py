@@ -47,6 +47,15 @@ class SpecialMatcher:
             yield start, stop, self._ids[text[start:stop]]
             position = stop
 
+    def starts(self, text: str) -> Iterator[int]:
+        """Yield each place where a special token is spelt, also inside of another."""
+        guard = _Guard(())
+        position = 0
+        while (start := self._next_start(text, position)) is not None:
+            if self._stop(text, start, guard) is not None:
+                yield start
+            position = start + 1
+
     def _next_start(self, text: str, position: int) -> int | None:
         found = self._start.search(text, position) if self._start else None
         return found.start() if found else None

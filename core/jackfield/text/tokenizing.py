@@ -147,11 +147,6 @@ class VocabularyTokenizer:
         """Return the id of exactly that vocabulary entry."""
         return self.vocabulary.ids.get(text)
 
-    def control_texts(self) -> list[str]:
-        """Return the spellings of all tokens that a text written by a user must not turn into."""
-        hidden = self.vocabulary.ids_of_type(TokenType.CONTROL, TokenType.UNKNOWN)
-        return [self.vocabulary.tokens[token_id] for token_id in hidden if self.vocabulary.tokens[token_id]]
-
     def _checked(self, token_id: int) -> int:
         if not 0 <= token_id < self.vocab_size:
             raise RequestError(
