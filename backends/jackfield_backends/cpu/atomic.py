@@ -14,6 +14,8 @@ from jackfield_backends.cpu.kernel import I64, intrinsic, routine
 
 __all__ = ["atomic_add", "atomic_exchange", "atomic_load", "atomic_store", "pause", "take", "yield_core"]
 
+YIELD = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+
 VOID = ir.VoidType()
 I32 = ir.IntType(32)
 
@@ -83,7 +85,7 @@ def yield_core(typing_context: Any) -> Any:
     """Let another thread of the machine have the core."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        _call(builder, "SwitchToThread" if sys.platform == "win32" else "sched_yield", I32, [])
+        _call(builder, YIELD, I32, [])
         return context.get_dummy_value()
 
     return types.void(), generate

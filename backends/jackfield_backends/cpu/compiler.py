@@ -7,6 +7,7 @@ A child that dies takes no server with it: LLVM ends the process when it meets a
 from __future__ import annotations
 
 import base64
+import functools
 import importlib
 import os
 import queue
@@ -19,10 +20,13 @@ from typing import Any, cast
 import llvmlite.binding as llvm
 import msgspec
 import numba
+from numba.core.registry import cpu_target
+from numba.core.runtime import rtsys
 
 from jackfield.backend import OpenProgress
 from jackfield.errors import BackendError
 from jackfield_backends.cpu import isa
+from jackfield_backends.cpu.atomic import YIELD
 from jackfield_backends.cpu.cache import ObjectCache, ObjectCode
 from jackfield_backends.cpu.isa import Isa
 from jackfield_backends.cpu.kernel import (
@@ -38,6 +42,7 @@ __all__ = ["addresses_of", "compile_kernel", "use_isa"]
 
 MAX_PROCESSES = 8
 WORTH_A_PROCESS = 6  # kernels: importing numba in a child takes as long as compiling a few
+NEEDED_SYMBOLS = ("memcpy", "memset", "memmove", "NRT_Free", "numba_unpickle", YIELD)
 _linked: dict[tuple[Kernel, Isa], int] = {}
 _engines: list[Any] = []  # they own the code
 
@@ -100,12 +105,25 @@ def _find(kernel: Kernel, cache: ObjectCache) -> bool:
 
 def _link(kernel: Kernel, code: ObjectCode) -> None:
     """Load an object file. An engine each: helpers of one name in two files need not be the same."""
+    _open_process_symbols()
     target = llvm.Target.from_default_triple().create_target_machine(jit=True)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code.data))
     engine.finalize_object()
     _engines.append(engine)
     _linked[kernel, isa.current()] = engine.get_function_address(code.symbol)
+
+
+@functools.cache
+def _open_process_symbols() -> None:
+    """Let object files find libc and numba's run-time library, as after a compilation in this process.
+
+    LLVM stops at the first symbol it does not find and leaves the rest of the file's at 0, to be called.
+    """
+    rtsys.initialize(cpu_target.target_context)
+    missing = [name for name in NEEDED_SYMBOLS if not llvm.address_of_symbol(name)]
+    if missing:
+        raise BackendError(f"compiled kernels cannot call {', '.join(missing)}; use --backend reference")
 
 
 class _Compilation:
