@@ -295,8 +295,9 @@ def test_leaving_early_cancels_within_a_step() -> None:
                 break
         await stream.aclose()  # type: ignore[attr-defined]  # the protocol only promises an iterator
         deadline = time.monotonic() + 5
-        while service.status().num_running and time.monotonic() < deadline:
+        while stage.engine.stats().num_running and time.monotonic() < deadline:
             await asyncio.sleep(0.002)
+        assert stage.engine.stats().num_running == 0
         assert service.status().num_running == 0
         assert service.status().num_processed == 1
 

@@ -14,7 +14,7 @@ from jackfield.errors import JackfieldError, Unavailable
 from jackfield.host import Host
 from jackfield.service.config import EngineConfig
 from jackfield.service.contract import Embedding, RenderedPrompt, TokenizedText
-from jackfield.service.engine_child import COMMAND, EngineChild
+from jackfield.service.engine_child import COMMAND, EngineChild, EngineDied
 from jackfield.service.frames import Detokenize, Embed, ForgetSession, Question, Render, Tokenize
 from jackfield.service.front import Front, OpenStream
 from jackfield.service.requests import GenerationRequest, Message, ToolDefinition
@@ -34,9 +34,9 @@ RETIRE_S = 600.0
 class ChildService(Front):
     """A service whose engine has a process of its own, which is watched, restarted and replaced.
 
-    A process that dies ends its streams with ``Unavailable`` and is started again after 1, 2, 4 … 30 s. Five
-    deaths within a minute, or a model that cannot be loaded any more, leave the state ``failed`` until another
-    model is loaded.
+    A process that dies ends its streams with ``Unavailable`` and is started again after 1, 2, 4 … 30 s.
+    Five deaths within a minute, or a model that cannot be loaded any more, leave the state ``failed`` until
+    another model is loaded.
 
     Args:
         config: What to load and how; goes to the child as it is.
@@ -81,9 +81,11 @@ class ChildService(Front):
         """Refuse new requests, let running ones finish for ``drain_s``, then end them with an error."""
         self._state, self._reason = "stopped", "the server is shutting down"
         await self._end_supervision()
-        child, self._child = self._child, None
+        child = self._child  # stays known while it drains, so that a second, shorter stop reaches it
         if child is not None:
             await child.stop(drain_s)
+        if self._child is not None:
+            self._child = None
             self._host.observe("jackfield_engine_stopped", reason=self._reason)
         for task in self._retiring:
             task.cancel()
@@ -145,12 +147,12 @@ class ChildService(Front):
             await asyncio.sleep(self._pause_s())
             try:
                 return await EngineChild.launch(config, self._on_progress, self._command)
+            except EngineDied as error:
+                self._died(error.message)
             except JackfieldError as error:
                 self._fail(f"the engine ended and cannot be started again: {error.message}")
                 return None
-        self._fail(
-            f"the engine ended {MAX_DEATHS} times within {DEATHS_WITHIN_S:.0f} s; last: {self._reason}"
-        )
+        self._fail(f"the engine ended {MAX_DEATHS} times within {DEATHS_WITHIN_S:.0f} s: {self._reason}")
         return None
 
     def _gives_up(self) -> bool:
@@ -159,7 +161,7 @@ class ChildService(Front):
 
     def _pause_s(self) -> float:
         recent = [at for at in self._deaths if self._deaths[-1] - at < DEATHS_WITHIN_S]
-        return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (len(recent) - 1))
+        return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (len(recent) - 1))
 
     def _fail(self, reason: str) -> None:
         self._state, self._reason = "failed", reason

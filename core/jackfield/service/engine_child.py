@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -44,7 +44,7 @@ from jackfield.service.reader import EventReader
 from jackfield.service.requests import GenerationRequest
 from jackfield.service.status import EngineLoad, ModelInfo
 
-__all__ = ["COMMAND", "EngineChild"]
+__all__ = ["COMMAND", "EngineChild", "EngineDied"]
 
 log = logging.getLogger("jackfield.service")
 T = TypeVar("T")
@@ -62,6 +62,10 @@ STUCK_S = 60.0
 
 LAST_WORDS_S = 5.0
 RETRY_AFTER_S = 5
+
+
+class EngineDied(BackendError):
+    """The process ended without a word while it loaded the model."""
 
 
 class EngineChild:
@@ -113,11 +117,12 @@ class EngineChild:
         return child
 
     async def _until_ready(self, timeout_s: float) -> ModelInfo:
-        await asyncio.wait([self._ready, self.gone], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        awaited: list[asyncio.Future[Any]] = [self._ready, self.gone]
+        await asyncio.wait(awaited, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if self._ready.done():
             return self._ready.result()
         if self.gone.done():
-            raise BackendError(f"the engine's process ended while it loaded the model: {self.gone.result()}")
+            raise EngineDied(f"the engine's process ended while it loaded the model: {self.gone.result()}")
         raise BackendError(
             f"the model was not loaded within {timeout_s:.0f} s; raise start_timeout_s if the machine is slow"
         )

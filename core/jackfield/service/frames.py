@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 LENGTH = struct.Struct("<I")
+NOTHING = msgspec.Raw(msgspec.msgpack.encode(None))
 MAX_FRAME_BYTES = 256 << 20
 """More than any request the server lets in: its images and texts, and some."""
 
@@ -172,7 +173,7 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
     """The answer to a question: a value of the question's own type, or an error."""
 
     call: int
-    value: msgspec.Raw = msgspec.Raw()
+    value: msgspec.Raw = NOTHING
     error: ErrorRecord | None = None
 
 

@@ -42,9 +42,9 @@ class OpenStream:
     cancel: Callable[[], None]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Progress:
-    """What was seen of a stream, for the observers of one that nobody reads to its end."""
+    """What was seen of a stream: counted while it lasts, told to observers when nobody reads its end."""
 
     admitted: Admitted | None = None
     num_deltas: int = 0
@@ -86,6 +86,7 @@ class Front(ABC):
         self._state: EngineState = "stopped"
         self._reason = "no model is loaded"
         self._num_processed = 0
+        self._in_work: set[_Progress] = set()
 
     # ---- what a placement brings ----
 
@@ -112,6 +113,7 @@ class Front(ABC):
             yield self._refused(request, error)
             return
         progress, is_over = _Progress(), False
+        self._in_work.add(progress)
         try:
             while not is_over:
                 events, is_over = await stream.reader.next()
@@ -120,6 +122,7 @@ class Front(ABC):
                     self._observe(request, event)
                     yield event
         finally:
+            self._in_work.discard(progress)
             self._num_processed += 1
             if not is_over:
                 stream.cancel()
@@ -174,13 +177,14 @@ class Front(ABC):
     def status(self) -> ServiceStatus:
         """Return the state of this moment."""
         load = self._load_now()
+        num_running = sum(progress.admitted is not None for progress in self._in_work)
         return ServiceStatus(
             state=self._state,
             reason=self._reason,
             model=self._info,
             heartbeat_age_s=self._heartbeat_age_s(),
-            num_running=load.num_running,
-            num_waiting=load.num_waiting,
+            num_running=num_running,
+            num_waiting=len(self._in_work) - num_running,
             num_processed=self._num_processed,
             num_restarts=self._num_restarts(),
             num_free_pages=load.num_free_pages,

@@ -48,7 +48,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
 
 
 class EngineLoad(msgspec.Struct, frozen=True):
-    """What an engine is busy with; the attributes are those of ``ServiceStatus``."""
+    """What an engine is busy with, in sequences and pages; a request may have several sequences."""
 
     num_running: int = 0
     num_waiting: int = 0
@@ -64,7 +64,7 @@ class ServiceStatus(msgspec.Struct, frozen=True):
         state: ``ready`` is the only one that answers requests.
         reason: Why it is not ready, one sentence.
         heartbeat_age_s: Seconds since the engine last showed that it is alive.
-        num_running: Sequences in the running batch. ``num_waiting``: in the queue.
+        num_running: Requests that are being answered. ``num_waiting``: that wait for a place in the batch.
         num_processed: Requests that reached an end since start.
         num_restarts: Times the engine was restarted after dying.
     """

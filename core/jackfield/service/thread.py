@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable
 
 from jackfield.backend import OpenProgress
 from jackfield.errors import JackfieldError, Unavailable
@@ -21,9 +19,6 @@ from jackfield.service.requests import GenerationRequest, Message, ToolDefinitio
 from jackfield.service.status import EngineLoad, ModelInfo
 
 __all__ = ["ModelOpener", "ThreadService"]
-
-log = logging.getLogger("jackfield.service")
-R = TypeVar("R")
 
 ModelOpener = Callable[[EngineConfig, Host, OpenProgress | None], HostedModel]
 
@@ -54,7 +49,7 @@ class ThreadService(Front):
         self._opener = opener
         self._pipeline: Pipeline | None = None
         self._loading = asyncio.Lock()
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], Pipeline] = {}
 
     # ---- life ----
 
@@ -71,13 +66,17 @@ class ThreadService(Front):
 
     async def stop(self, drain_s: float) -> None:
         """Refuse new requests, let running ones finish for ``drain_s``, then end them with an error."""
-        pipeline, self._pipeline = self._pipeline, None
         self._state, self._reason = "stopped", "the server is shutting down"
+        pipeline = self._pipeline  # stays known while it drains, so that a second, shorter stop reaches it
+        for old in list(self._retiring.values()):
+            await asyncio.to_thread(old.drain, 0.0)
         if pipeline is not None:
             await asyncio.to_thread(pipeline.drain, drain_s)
+        if pipeline is not None and self._pipeline is pipeline:
+            self._pipeline = None
             await asyncio.to_thread(pipeline.close)
             self._host.observe("jackfield_engine_stopped", reason=self._reason)
-        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await asyncio.gather(*self._retiring)
 
     async def load(self, model: str, backend: str | None = None, projector: str | None = None) -> ModelInfo:
         """Replace the hosted model; the old one serves until the new one is ready."""
@@ -90,7 +89,7 @@ class ThreadService(Front):
         old, self._pipeline = self._pipeline, pipeline
         self._serves(pipeline.model.info)
         if old is not None:
-            self._spawn(asyncio.to_thread(_retire, old))
+            self._retire(old)
         return pipeline.model.info
 
     def _make_pipeline(self, config: EngineConfig) -> Pipeline:
@@ -98,10 +97,11 @@ class ThreadService(Front):
         pipeline.start()
         return pipeline
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+    def _retire(self, pipeline: Pipeline) -> None:
+        """Let a replaced model finish what it was answering, then release it."""
+        task = asyncio.create_task(asyncio.to_thread(_drain_and_close, pipeline))
+        self._retiring[task] = pipeline
+        task.add_done_callback(lambda done: self._retiring.pop(done, None))
 
     # ---- requests ----
 
@@ -111,7 +111,7 @@ class ThreadService(Front):
         return OpenStream(reader, lambda: generation.cancel() if generation else None)
 
     def _running(self) -> Pipeline:
-        if self._pipeline is None:
+        if self._pipeline is None or self._state == "stopped":
             raise Unavailable(f"no model answers: {self._reason}", retry_after_s=5)
         return self._pipeline
 
@@ -143,7 +143,6 @@ class ThreadService(Front):
         return self._pipeline.load_now() if self._pipeline is not None else EngineLoad()
 
 
-def _retire(pipeline: Pipeline) -> None:
-    """Let a replaced model finish what it was answering, then release it."""
+def _drain_and_close(pipeline: Pipeline) -> None:
     pipeline.drain(RETIRE_S)
     pipeline.close()
