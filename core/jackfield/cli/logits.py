@@ -22,6 +22,7 @@ from jackfield.engine.single import SingleSequence
 from jackfield.errors import ConfigError
 from jackfield.host import Host
 from jackfield.program import Program
+from jackfield.service.config import KV_TYPES
 
 __all__ = ["Prompt", "add_arguments", "execute", "read_prompts", "run"]
 
@@ -48,24 +49,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", default="reference", help="how to compute (default: reference)")
     parser.add_argument("--tokens", required=True, metavar="NPZ", help="tokens_<i> and positions_<i>")
     parser.add_argument("--out", required=True, metavar="NPZ", help="where logits_<i> and greedy_<i> go")
+    parser.add_argument("--kv-type", choices=KV_TYPES, default="f32", help="how keys and values are stored")
     parser.add_argument("--greedy", type=int, default=0, metavar="N", help="continue each prompt by N tokens")
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Compute, and say where the results are."""
     a = arguments
-    numbers = run(Host(), a.model, a.backend, a.tokens, a.out, a.greedy)
+    numbers = run(Host(), a.model, a.backend, a.tokens, a.out, a.greedy, a.kv_type)
     print(f"wrote the logits of {len(numbers)} prompts to {a.out}")
     return 0
 
 
 def run(
-    host: Host, model: str | Path, backend: str, tokens: str | Path, out: str | Path, greedy: int = 0
+    host: Host,
+    model: str | Path,
+    backend: str,
+    tokens: str | Path,
+    out: str | Path,
+    greedy: int = 0,
+    kv_type: str = "f32",
 ) -> list[int]:
     """Compute every prompt's logits, write them to ``out``, and return the prompts' numbers.
 
     Args:
         greedy: How many tokens to continue each prompt by.
+        kv_type: How keys and values are stored; float32 is the one that adds no rounding of its own.
 
     Raises:
         ConfigError: The input file is not what it should be.
@@ -74,7 +83,9 @@ def run(
     prompts = read_prompts(tokens)
     longest = max(len(prompt.tokens) for prompt in prompts) + greedy
     results: Arrays = {}
-    with load_model(model, host, backend, lambda program: limits_for(program, longest)) as loaded:
+    with load_model(
+        model, host, backend, lambda program: limits_for(program, longest, kv_type=kv_type)
+    ) as loaded:
         for prompt in prompts:
             results |= _answer(loaded, prompt, greedy)
     np.savez(out, **results)
