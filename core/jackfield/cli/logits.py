@@ -20,12 +20,14 @@ import numpy.typing as npt
 from jackfield.engine.loading import LoadedModel, limits_for, load_model
 from jackfield.engine.single import SingleSequence
 from jackfield.errors import ConfigError
+from jackfield.gguf import open_checkpoint
 from jackfield.host import Host
 from jackfield.program import Program
 from jackfield.service.config import KV_TYPES
 
 __all__ = ["Prompt", "add_arguments", "execute", "read_prompts", "run"]
 
+FLOATS = frozenset({"F32", "F16", "BF16"})
 Arrays = dict[str, Any]  # what numpy.savez takes
 
 
@@ -49,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", default="reference", help="how to compute (default: reference)")
     parser.add_argument("--tokens", required=True, metavar="NPZ", help="tokens_<i> and positions_<i>")
     parser.add_argument("--out", required=True, metavar="NPZ", help="where logits_<i> and greedy_<i> go")
-    parser.add_argument("--kv-type", choices=KV_TYPES, default="f32", help="how keys and values are stored")
+    parser.add_argument("--kv-type", choices=KV_TYPES, help="how keys and values are stored")
     parser.add_argument("--greedy", type=int, default=0, metavar="N", help="continue each prompt by N tokens")
 
 
@@ -68,13 +70,14 @@ def run(
     tokens: str | Path,
     out: str | Path,
     greedy: int = 0,
-    kv_type: str = "f32",
+    kv_type: str | None = None,
 ) -> list[int]:
     """Compute every prompt's logits, write them to ``out``, and return the prompts' numbers.
 
     Args:
         greedy: How many tokens to continue each prompt by.
-        kv_type: How keys and values are stored; float32 is the one that adds no rounding of its own.
+        kv_type: How keys and values are stored. By default float32 for a model of floats, so that nothing but
+            sums is rounded, and what serving uses for a quantised one.
 
     Raises:
         ConfigError: The input file is not what it should be.
@@ -82,14 +85,21 @@ def run(
     """
     prompts = read_prompts(tokens)
     longest = max(len(prompt.tokens) for prompt in prompts) + greedy
+    chosen = kv_type or _kv_type_for(model)
     results: Arrays = {}
     with load_model(
-        model, host, backend, lambda program: limits_for(program, longest, kv_type=kv_type)
+        model, host, backend, lambda program: limits_for(program, longest, kv_type=chosen)
     ) as loaded:
         for prompt in prompts:
             results |= _answer(loaded, prompt, greedy)
     np.savez(out, **results)
     return [prompt.number for prompt in prompts]
+
+
+def _kv_type_for(model: str | Path) -> str:
+    with open_checkpoint(model) as checkpoint:
+        is_float = all(tensor.type_name in FLOATS for tensor in checkpoint.tensors.values())
+    return "f32" if is_float else "f16"
 
 
 def read_prompts(path: str | Path) -> list[Prompt]:
