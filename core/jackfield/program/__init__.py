@@ -22,6 +22,7 @@ from jackfield.program.parts import (
 )
 from jackfield.program.positions import (
     RopeScaling,
+    read_original_context,
     read_rope_factors,
     read_rope_scaling,
     read_rope_width,
@@ -58,6 +59,7 @@ __all__ = [
     "make_rope_table",
     "read_expert_counts",
     "read_hyperparameters",
+    "read_original_context",
     "read_per_layer",
     "read_rope_factors",
     "read_rope_scaling",

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 
     from jackfield.gguf import Checkpoint
 
-__all__ = ["RopeScaling", "read_rope_factors", "read_rope_scaling", "read_rope_width"]
+__all__ = [
+    "RopeScaling",
+    "read_original_context",
+    "read_rope_factors",
+    "read_rope_scaling",
+    "read_rope_width",
+]
+
+MIN_BASE = 1.001
+MAX_BASE = 1e30
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,15 @@ class RopeScaling:
             magnitude=self.attn_factor,
         )
 
+    def rebased(self, checkpoint: Checkpoint, default_base: float, scale: float) -> RopeScaling:
+        """Return the scaling of layers with a sliding window, whose base ``rope.freq_base_swa`` is."""
+        data = checkpoint.metadata
+        old_name = data.of_architecture("rope.local.freq_base")
+        default = data.number(old_name, default_base, minimum=MIN_BASE, maximum=MAX_BASE)
+        name = data.of_architecture("rope.freq_base_swa")
+        base = data.number(name, default, minimum=MIN_BASE, maximum=MAX_BASE)
+        return replace(self, freq_base=base, scale=scale)
+
     def with_betas(self, fast: float, slow: float, log_multiplier: float) -> RopeScaling:
         """Return the same scaling with YaRN's bounds and magnitude as a file spells them."""
         if self.yarn is None:
@@ -57,7 +75,7 @@ def read_rope_scaling(checkpoint: Checkpoint) -> RopeScaling:
     """
     data = checkpoint.metadata
     key = data.of_architecture
-    base = data.number(key("rope.freq_base"), 10000.0, minimum=1.001, maximum=1e30)
+    base = data.number(key("rope.freq_base"), 10000.0, minimum=MIN_BASE, maximum=MAX_BASE)
     old_factor = data.number(key("rope.scale_linear"), 1.0, minimum=0.0, maximum=1e6)
     factor = data.number(key("rope.scaling.factor"), old_factor, minimum=0.0, maximum=1e6) or 1.0
     attn_factor = data.number(key("rope.scaling.attn_factor"), 1.0, minimum=1e-6, maximum=1e6)
@@ -68,7 +86,7 @@ def read_rope_scaling(checkpoint: Checkpoint) -> RopeScaling:
         case "linear" | "longrope":
             return RopeScaling(base, 1.0 / factor, attn_factor)
         case "yarn":
-            return RopeScaling(base, 1.0, attn_factor, Yarn(factor, _original_context(checkpoint)))
+            return RopeScaling(base, 1.0, attn_factor, Yarn(factor, read_original_context(checkpoint)))
         case unknown:
             known = "'none', 'linear', 'yarn' or 'longrope'"
             raise data.error(key("rope.scaling.type"), f"is {unknown!r}; expected {known}")
@@ -98,7 +116,8 @@ def read_rope_factors(checkpoint: Checkpoint, name: str, num_rotated: int) -> li
     return factors
 
 
-def _original_context(checkpoint: Checkpoint) -> int:
+def read_original_context(checkpoint: Checkpoint) -> int:
+    """Return the positions trained for before they were stretched."""
     data = checkpoint.metadata
     trained = data.integer(data.of_architecture("context_length"), minimum=1, maximum=MAX_CONTEXT)
     original = data.of_architecture("rope.scaling.original_context_length")
