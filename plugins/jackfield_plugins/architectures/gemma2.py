@@ -1,0 +1,136 @@
+"""Gemma 2.
+
+Paper: Gemma Team 2024, arXiv:2408.00118.
+
+    x = √D · embedding
+    x = x + norm(Wo · attention(rope(q), rope(k), v))        q, k, v = projections of norm(x)
+    x = x + norm(geglu(norm(x)))
+
+Differs from llama:
+- the embedding is scaled by the root of the model's width, and is the head as well;
+- each sublayer's output is normalised before it is added; norm weights in the file hold HF's ``1 + w``;
+- every other layer, the first included, sees a sliding window only;
+- attention scores and logits are bounded by soft caps; the gate is GELU;
+- positions rotate the two halves of a head against each other;
+- the 27B model scales scores by its width over its heads, not by the width of a head.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jackfield.descriptors import ArchitectureDescriptor
+from jackfield.hooks import hookimpl
+from jackfield.program import (
+    Buffer,
+    Builder,
+    GluKind,
+    Hyperparameters,
+    Program,
+    RopeLayout,
+    RopeTable,
+    layers,
+    read_hyperparameters,
+    read_rope_scaling,
+    read_rope_width,
+    read_windows,
+)
+
+if TYPE_CHECKING:
+    from jackfield.gguf import Checkpoint
+
+__all__ = ["build", "jackfield_architectures"]
+
+LAYERS_OF_27B = 46
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the file says; ``windows`` has for each layer how many positions it sees, ``None`` for all."""
+
+    sizes: Hyperparameters
+    rope: RopeTable
+    rope_windowed: RopeTable
+    windows: tuple[int | None, ...]
+    attn_logit_softcapping: float
+    final_logit_softcapping: float
+
+    @property
+    def attention_scale(self) -> float:
+        """What scores are multiplied by."""
+        is_27b = self.sizes.block_count == LAYERS_OF_27B
+        shared_width = self.sizes.embedding_length // self.sizes.head_count[0]
+        return 1 / math.sqrt(shared_width if is_27b else self.sizes.key_length)
+
+
+def read_config(checkpoint: Checkpoint) -> Config:
+    """Read and check the hyper-parameters."""
+    sizes = read_hyperparameters(checkpoint)
+    data = checkpoint.metadata
+    key = data.of_architecture
+    width = read_rope_width(checkpoint, sizes.key_length)
+    scaling = read_rope_scaling(checkpoint)
+    windowed = scaling.rebased(checkpoint, scaling.freq_base, scaling.scale)
+    return Config(
+        sizes=sizes,
+        rope=scaling.table(width, RopeLayout.NEOX),
+        rope_windowed=windowed.table(width, RopeLayout.NEOX),
+        windows=read_windows(checkpoint, period=2, window=4096),
+        attn_logit_softcapping=data.number(key("attn_logit_softcapping"), 50.0, minimum=1e-3, maximum=1e6),
+        final_logit_softcapping=data.number(key("final_logit_softcapping"), 30.0, minimum=1e-3, maximum=1e6),
+    )
+
+
+def build(checkpoint: Checkpoint) -> Program:
+    """Write the forward pass of a gemma2 checkpoint."""
+    c = read_config(checkpoint)
+    eps = c.sizes.layer_norm_rms_epsilon
+    b = Builder(c.sizes.architecture, checkpoint.tensors)
+    table = b.weight("token_embd.weight", c.sizes.vocab_size, c.sizes.embedding_length)
+    x = b.embed(table, scale=math.sqrt(c.sizes.embedding_length))
+    for layer in range(c.sizes.block_count):
+        block = f"blk.{layer}"
+        y = attention(b, c, layer, layers.rms_norm(b, x, f"{block}.attn_norm", eps))
+        x = b.add(x, layers.rms_norm(b, y, f"{block}.post_attention_norm", eps))
+        if layer == c.sizes.block_count - 1:
+            x = b.select_rows(x)  # only the rows whose logits are wanted need the rest
+        h = layers.rms_norm(b, x, f"{block}.ffn_norm", eps)
+        y = layers.gated_feed_forward(b, h, block, c.sizes.feed_forward_length[layer], GluKind.GELU)
+        x = b.add(x, layers.rms_norm(b, y, f"{block}.post_ffw_norm", eps))
+    hidden, logits = layers.output_head(b, x, c.sizes)
+    return b.finish(hidden, b.softcap(logits, c.final_logit_softcapping), c.sizes.context_length)
+
+
+def attention(b: Builder, c: Config, layer: int, h: Buffer) -> Buffer:
+    """Grouped-query attention with bounded scores, in a window on every other layer."""
+    heads, kv_heads = c.sizes.head_count[layer], c.sizes.head_count_kv[layer]
+    width, v_width = c.sizes.key_length, c.sizes.value_length
+    window = c.windows[layer]
+    rope = c.rope_windowed if window else c.rope
+    q, k, v = layers.project_qkv(b, h, f"blk.{layer}", heads * width, kv_heads * width, kv_heads * v_width)
+    cache = b.kv_cache(kv_heads, width, v_width, window)
+    b.kv_append(b.rope(k, width, rope), v, cache)
+    out = b.attend(
+        b.rope(q, width, rope),
+        cache,
+        heads,
+        scale=c.attention_scale,
+        window=window,
+        softcap=c.attn_logit_softcapping,
+    )
+    return layers.linear(b, out, f"blk.{layer}.attn_output", c.sizes.embedding_length)
+
+
+@hookimpl
+def jackfield_architectures() -> Sequence[ArchitectureDescriptor]:
+    """Declare the family."""
+    return [
+        ArchitectureDescriptor(
+            name="gemma2",
+            summary="Gemma 2",
+            factory="jackfield_plugins.architectures.gemma2:build",
+        )
+    ]
