@@ -13,11 +13,10 @@ from jackfield.backend import OpenProgress
 from jackfield.errors import JackfieldError, Unavailable
 from jackfield.host import Host
 from jackfield.service.config import EngineConfig
-from jackfield.service.contract import Embedding, RenderedPrompt, TokenizedText
 from jackfield.service.engine_child import COMMAND, EngineChild, EngineDied
-from jackfield.service.frames import Detokenize, Embed, ForgetSession, Question, Render, Tokenize
 from jackfield.service.front import Front, OpenStream
-from jackfield.service.requests import GenerationRequest, Message, ToolDefinition
+from jackfield.service.questions import Question
+from jackfield.service.requests import GenerationRequest
 from jackfield.service.status import EngineLoad, ModelInfo
 
 __all__ = ["ChildService"]
@@ -95,6 +94,8 @@ class ChildService(Front):
         """Replace the hosted model; the old one serves until the new one is ready."""
         config = self._config_for(model, backend, projector)
         async with self._loading:
+            if self._info is not None and self._is_current(config):
+                return self._info
             child = await EngineChild.launch(config, self._on_progress, self._command)
             await self._end_supervision()
             old, self._child = self._child, None
@@ -107,7 +108,7 @@ class ChildService(Front):
     def _install(self, child: EngineChild, config: EngineConfig) -> None:
         self._child = child
         self._supervisor = asyncio.create_task(self._supervise(child, config))
-        self._serves(child.info)
+        self._serves(child.info, config)
 
     async def _end_supervision(self) -> None:
         supervisor, self._supervisor = self._supervisor, None
@@ -132,7 +133,7 @@ class ChildService(Front):
                 return
             child = self._child = successor
             self._restarts += 1
-            self._serves(child.info)
+            self._serves(child.info, config)
 
     def _died(self, reason: str) -> None:
         self._child = None
@@ -179,30 +180,6 @@ class ChildService(Front):
 
     async def _ask(self, question: Question, answer: type[T]) -> T:
         return await self._running().ask(question, answer)
-
-    async def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> TokenizedText:
-        """Turn text into token ids."""
-        return await self._ask(Tokenize(text, add_special, parse_special), TokenizedText)
-
-    async def detokenize(self, tokens: list[int]) -> str:
-        """Turn token ids into text."""
-        return await self._ask(Detokenize(tokens), str)
-
-    async def render(
-        self, messages: list[Message], tools: list[ToolDefinition], *, think: bool | str | None = None
-    ) -> RenderedPrompt:
-        """Render a conversation with the model's chat template."""
-        return await self._ask(Render(messages, tools, think), RenderedPrompt)
-
-    async def embed(self, inputs: list[str] | list[list[int]], *, truncate: bool) -> list[Embedding]:
-        """Pool each input's hidden rows into a vector."""
-        texts = [item for item in inputs if isinstance(item, str)]
-        tokens = [item for item in inputs if not isinstance(item, str)]
-        return await self._ask(Embed(texts, tokens, truncate), list[Embedding])
-
-    async def _forget_session(self, session_id: str) -> None:
-        if self._child is not None:
-            await self._ask(ForgetSession(session_id), type(None))
 
     # ---- state ----
 

@@ -31,15 +31,16 @@ from jackfield.service.frames import (
     Logged,
     Order,
     Progress,
-    Question,
     Ready,
     Report,
     Resume,
     StartFailed,
+    Withdraw,
     decode_report,
     encode_frame,
 )
 from jackfield.service.front import OpenStream
+from jackfield.service.questions import Question
 from jackfield.service.reader import EventReader
 from jackfield.service.requests import GenerationRequest
 from jackfield.service.status import EngineLoad, ModelInfo
@@ -133,9 +134,9 @@ class EngineChild:
         """Hand a request to the engine. Raises ``Unavailable`` when it is gone."""
         self._require_life()
         reader, stream = EventReader(buffer_bytes), next(self._numbers)
-        self._streams[stream] = reader
         reader.buffer.on_change = lambda: self._keep_pace(stream, reader)
         self._send(Generate(stream, request))
+        self._streams[stream] = reader
         return OpenStream(reader, lambda: self._cancel(stream))
 
     async def ask(self, question: Question, answer: type[T]) -> T:
@@ -146,6 +147,9 @@ class EngineChild:
         try:
             self._send(Ask(call, question))
             return msgspec.msgpack.decode(await self._calls[call], type=answer)
+        except asyncio.CancelledError:
+            self._send(Withdraw(call))
+            raise
         finally:
             del self._calls[call]
 

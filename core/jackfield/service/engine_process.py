@@ -26,21 +26,17 @@ from jackfield.service.frames import (
     Beat,
     Cancel,
     Configure,
-    Detokenize,
     Drain,
-    Embed,
     FrameDecoder,
     Generate,
     Hold,
     Logged,
     Order,
     Progress,
-    Question,
     Ready,
-    Render,
     Resume,
     StartFailed,
-    Tokenize,
+    Withdraw,
     decode_order,
 )
 from jackfield.service.generation import Generation
@@ -114,6 +110,7 @@ class _EngineProcess:
         self._config = config
         self._outbox = outbox
         self._generations: dict[int, Generation] = {}
+        self._asked: dict[int, threading.Event] = {}
         outbox.on_stream_over = self._forget
         self._answerers = ThreadPoolExecutor(NUM_ANSWERERS, thread_name_prefix="jackfield-answer")
 
@@ -139,7 +136,9 @@ class _EngineProcess:
         elif isinstance(order, Resume):
             self._outbox.resume(order.stream)
         elif isinstance(order, Ask):
-            self._answerers.submit(self._answer, order)
+            self._ask(order)
+        elif isinstance(order, Withdraw):
+            self._withdraw(order.call)
 
     def _generate(self, order: Generate) -> None:
         buffer = self._outbox.open_stream(order.stream, self._config.stream_buffer_bytes)
@@ -158,31 +157,27 @@ class _EngineProcess:
         if generation is not None:
             generation.cancel()
 
-    def _answer(self, ask: Ask) -> None:
+    def _ask(self, ask: Ask) -> None:
+        withdrawn = self._asked[ask.call] = threading.Event()
+        self._answerers.submit(self._answer, ask, withdrawn)
+
+    def _withdraw(self, call: int) -> None:
+        withdrawn = self._asked.get(call)
+        if withdrawn is not None:
+            withdrawn.set()
+
+    def _answer(self, ask: Ask, withdrawn: threading.Event) -> None:
         try:
-            value = msgspec.Raw(msgspec.msgpack.encode(self._value(ask.question)))
-            self._outbox.send(Answer(ask.call, value))
+            reply = msgspec.msgpack.encode(self._pipeline.answer(ask.question, withdrawn))
+            self._outbox.send(Answer(ask.call, msgspec.Raw(reply)))
         except JackfieldError as error:
             self._outbox.send(Answer(ask.call, error=error.to_record()))
         except Exception:
             log.exception("answering %s failed", type(ask.question).__name__)
             failure = JackfieldError("answering failed; the log has the cause")
             self._outbox.send(Answer(ask.call, error=failure.to_record()))
-
-    def _value(self, question: Question) -> object:
-        pipeline = self._pipeline
-        if isinstance(question, Tokenize):
-            return pipeline.tokenize(
-                question.text, add_special=question.add_special, parse_special=question.parse_special
-            )
-        if isinstance(question, Detokenize):
-            return pipeline.detokenize(question.tokens)
-        if isinstance(question, Render):
-            return pipeline.render(question.messages, question.tools, question.think)
-        if isinstance(question, Embed):
-            return pipeline.embed(question.texts or question.tokens, truncate=question.truncate)
-        pipeline.forget_session(question.session_id)
-        return None
+        finally:
+            del self._asked[ask.call]
 
     def _drain(self, within_s: float) -> None:
         self._pipeline.drain(within_s)
@@ -233,6 +228,7 @@ def _send_logs_to(outbox: Outbox) -> None:
     root = logging.getLogger()
     root.handlers[:] = [_LogSender(outbox)]
     root.setLevel(logging.INFO)
+    logging.getLogger("jackfield.host").setLevel(logging.ERROR)  # the parent's own host warned already
 
 
 def _private_pipes() -> tuple[int, int]:

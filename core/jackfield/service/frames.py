@@ -8,10 +8,11 @@ from typing import TypeAlias
 
 import msgspec
 
-from jackfield.errors import ErrorRecord
+from jackfield.errors import ErrorRecord, TooLarge
 from jackfield.service.config import EngineConfig
 from jackfield.service.events import Event
-from jackfield.service.requests import GenerationRequest, Message, ToolDefinition
+from jackfield.service.questions import Question
+from jackfield.service.requests import GenerationRequest
 from jackfield.service.status import EngineLoad, ModelInfo
 
 __all__ = [
@@ -20,24 +21,19 @@ __all__ = [
     "Beat",
     "Cancel",
     "Configure",
-    "Detokenize",
     "Drain",
-    "Embed",
     "Events",
-    "ForgetSession",
     "FrameDecoder",
     "Generate",
     "Hold",
     "Logged",
     "Order",
     "Progress",
-    "Question",
     "Ready",
-    "Render",
     "Report",
     "Resume",
     "StartFailed",
-    "Tokenize",
+    "Withdraw",
     "decode_order",
     "decode_report",
     "encode_frame",
@@ -89,45 +85,6 @@ class Drain(msgspec.Struct, frozen=True, tag="drain"):
     within_s: float
 
 
-class Tokenize(msgspec.Struct, frozen=True, tag="tokenize"):
-    """See ``Service.tokenize``."""
-
-    text: str
-    add_special: bool
-    parse_special: bool
-
-
-class Detokenize(msgspec.Struct, frozen=True, tag="detokenize"):
-    """See ``Service.detokenize``."""
-
-    tokens: list[int]
-
-
-class Render(msgspec.Struct, frozen=True, tag="render"):
-    """See ``Service.render``."""
-
-    messages: list[Message]
-    tools: list[ToolDefinition]
-    think: bool | str | None
-
-
-class Embed(msgspec.Struct, frozen=True, tag="embed"):
-    """See ``Service.embed``; of texts and tokens one is empty."""
-
-    texts: list[str]
-    tokens: list[list[int]]
-    truncate: bool
-
-
-class ForgetSession(msgspec.Struct, frozen=True, tag="forget_session"):
-    """Cancel what runs in a session and free its pages."""
-
-    session_id: str
-
-
-Question: TypeAlias = Tokenize | Detokenize | Render | Embed | ForgetSession
-
-
 class Ask(msgspec.Struct, frozen=True, tag="ask"):
     """A question; the answer comes back under this call number."""
 
@@ -135,7 +92,13 @@ class Ask(msgspec.Struct, frozen=True, tag="ask"):
     question: Question
 
 
-Order: TypeAlias = Configure | Generate | Cancel | Hold | Resume | Drain | Ask
+class Withdraw(msgspec.Struct, frozen=True, tag="withdraw"):
+    """Nobody waits for the answer to that call any more."""
+
+    call: int
+
+
+Order: TypeAlias = Configure | Generate | Cancel | Hold | Resume | Drain | Ask | Withdraw
 
 
 # ---- from the engine's process ----
@@ -203,8 +166,10 @@ _REPORTS: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)
 
 
 def encode_frame(message: Order | Report) -> bytes:
-    """Return a message with its length before it."""
+    """Return a message with its length before it. Raises ``TooLarge``."""
     data = _ENCODER.encode(message)
+    if len(data) > MAX_FRAME_BYTES:
+        raise TooLarge(f"a message of {len(data)} bytes cannot be passed on, at most {MAX_FRAME_BYTES} can")
     return LENGTH.pack(len(data)) + data
 
 

@@ -7,10 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from jackfield.errors import JackfieldError, RequestError, Unavailable, Unsupported
 from jackfield.host import Host
 from jackfield.service.config import EngineConfig
+from jackfield.service.contract import Embedding, RenderedPrompt, TokenizedText
 from jackfield.service.events import (
     Admitted,
     Event,
@@ -22,14 +24,16 @@ from jackfield.service.events import (
     Usage,
 )
 from jackfield.service.naming import match_model
+from jackfield.service.questions import Detokenize, Embed, ForgetSession, Question, Render, Tokenize
 from jackfield.service.reader import EventReader
-from jackfield.service.requests import GenerationRequest
+from jackfield.service.requests import GenerationRequest, Message, ToolDefinition
 from jackfield.service.sessions import Sessions
 from jackfield.service.status import EngineLoad, EngineState, ModelInfo, ServiceStatus
 
 __all__ = ["Front", "OpenStream"]
 
 log = logging.getLogger("jackfield.service")
+T = TypeVar("T")
 
 NO_PROJECTOR = (None, "", "none")
 
@@ -82,6 +86,7 @@ class Front(ABC):
         self._config = config
         self._host = host
         self._sessions = Sessions()
+        self._loaded = config
         self._info: ModelInfo | None = None
         self._state: EngineState = "stopped"
         self._reason = "no model is loaded"
@@ -99,8 +104,8 @@ class Front(ABC):
         """Return what the engine is busy with."""
 
     @abstractmethod
-    async def _forget_session(self, session_id: str) -> None:
-        """Cancel what runs in a session and let go of its pages."""
+    async def _ask(self, question: Question, answer: type[T]) -> T:
+        """Return the answer to a question, which has that type; being cancelled withdraws it."""
 
     # ---- generating ----
 
@@ -129,10 +134,7 @@ class Front(ABC):
                 self._observe(request, progress.abandoned())
 
     def _refused(self, request: GenerationRequest, error: Exception) -> Failed:
-        if not isinstance(error, JackfieldError):
-            log.exception("request %s cannot be handed to the engine", request.id, exc_info=error)
-            error = JackfieldError("handing the request to the engine failed; the log has the cause")
-        failed = Failed(error.to_record())
+        failed = Failed(self._as_ours(error, "handing the request to the engine").to_record())
         self._num_processed += 1
         self._observe(request, failed)
         return failed
@@ -141,6 +143,45 @@ class Front(ABC):
         if isinstance(event, Admitted):
             self._host.observe("jackfield_request_admitted", request=request)
         self._host.observe("jackfield_event_emitted", request=request, event=event)
+
+    # ---- questions ----
+
+    async def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> TokenizedText:
+        """Turn text into token ids."""
+        return await self._answer(Tokenize(text, add_special, parse_special), TokenizedText)
+
+    async def detokenize(self, tokens: list[int]) -> str:
+        """Turn token ids into text."""
+        return await self._answer(Detokenize(tokens), str)
+
+    async def render(
+        self, messages: list[Message], tools: list[ToolDefinition], *, think: bool | str | None = None
+    ) -> RenderedPrompt:
+        """Render a conversation with the model's chat template."""
+        return await self._answer(Render(messages, tools, think), RenderedPrompt)
+
+    async def embed(self, inputs: list[str] | list[list[int]], *, truncate: bool) -> list[Embedding]:
+        """Pool each input's hidden rows into a vector."""
+        texts = [item for item in inputs if isinstance(item, str)]
+        tokens = [item for item in inputs if not isinstance(item, str)]
+        return await self._answer(Embed(texts, tokens, truncate), list[Embedding])
+
+    async def _answer(self, question: Question, answer: type[T]) -> T:
+        try:
+            return await self._ask(question, answer)
+        except JackfieldError:
+            raise
+        except Exception as error:
+            raise self._as_ours(error, type(question).__name__.lower()) from error
+
+    def _as_ours(self, error: Exception, what: str) -> JackfieldError:
+        """Return an error of the tree for any other; only ours go out."""
+        if isinstance(error, JackfieldError):
+            return error
+        if isinstance(error, UnicodeEncodeError):
+            return RequestError("a text holds half of a character (a lone surrogate); send valid Unicode")
+        log.error("%s failed", what, exc_info=error)
+        return JackfieldError(f"{what} failed; the log has the cause")
 
     # ---- models ----
 
@@ -158,6 +199,13 @@ class Front(ABC):
         """Return the file names that ``load`` accepts."""
         return list(self._config.loadable())
 
+    def _is_current(self, config: EngineConfig) -> bool:
+        """Tell whether that model answers already, from the same file as it was, on the same backend."""
+        if self._info is None or self._state != "ready" or config.backend != self._loaded.backend:
+            return False
+        is_same_file = config.model == self._loaded.model
+        return is_same_file and Path(config.model).stat().st_mtime == self._info.modified_unix_s
+
     def _config_for(self, model: str, backend: str | None, projector: str | None) -> EngineConfig:
         """Find a model by its name. Raises ``NotFound``, ``UnknownName``, ``Unsupported``."""
         if projector not in NO_PROJECTOR:
@@ -167,8 +215,9 @@ class Front(ABC):
             self._host.backend(backend)
         return self._config.with_model(str(known[match_model(model, known)]), backend)
 
-    def _serves(self, info: ModelInfo) -> None:
+    def _serves(self, info: ModelInfo, config: EngineConfig) -> None:
         """Take note that a model answers from now on."""
+        self._loaded = config
         self._info, self._state, self._reason = info, "ready", ""
         self._host.observe("jackfield_engine_started", model=info)
 
@@ -205,7 +254,8 @@ class Front(ABC):
     async def delete_session(self, session_id: str, owner: str) -> None:
         """Forget a session; a generation that runs in it ends as cancelled."""
         self._sessions.delete(session_id, owner)
-        await self._forget_session(session_id)
+        if self._state == "ready":
+            await self._answer(ForgetSession(session_id), type(None))
 
     def has_session(self, session_id: str, owner: str) -> bool:
         """Tell whether that session exists and is that owner's."""

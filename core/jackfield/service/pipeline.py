@@ -7,26 +7,24 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from jackfield.errors import ContextOverflow, JackfieldError, RequestError, TooLarge, Unavailable
+from jackfield.errors import JackfieldError, Unavailable
 from jackfield.service.admission import Admission
+from jackfield.service.answering import Reply, answer
 from jackfield.service.buffer import EventBuffer
 from jackfield.service.config import EngineConfig
-from jackfield.service.contract import Embedding, RenderedPrompt, TokenizedText
 from jackfield.service.events import Failed
 from jackfield.service.generation import Generation
 from jackfield.service.history import TokenHistory
 from jackfield.service.hosting import HostedModel
-from jackfield.service.prompting import make_prompt
-from jackfield.service.requests import GenerationRequest, Message, ToolDefinition
+from jackfield.service.questions import ForgetSession, Question
+from jackfield.service.requests import GenerationRequest
 from jackfield.service.status import EngineLoad
-from jackfield.service.validation import check_tokens
 
 __all__ = ["Pipeline"]
 
 NUM_PREPARERS = 4
 """Prompts prepared at once; a slow template holds up at most itself and, when all are slow, those behind."""
 
-MAX_EMBED_INPUTS = 2048
 POLL_S = 0.02
 
 
@@ -77,7 +75,7 @@ class Pipeline:
         self._preparers.submit(generation.run)
         return generation
 
-    def forget_session(self, session_id: str) -> None:
+    def _forget_session(self, session_id: str) -> None:
         """Cancel what runs in a session and let go of its pages."""
         with self._lock:
             running = [run for run in self._running if run.request.session_id == session_id]
@@ -93,58 +91,12 @@ class Pipeline:
         with self._lock:
             self._running.discard(generation)
 
-    # ---- questions ----
-
-    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> TokenizedText:
-        """Turn text into ids and their bytes."""
-        tokenizer = self.model.tokenizer
-        tokens = tokenizer.encode(text, add_special=add_special, parse_special=parse_special)
-        return TokenizedText(tokens, [tokenizer.piece(token) for token in tokens])
-
-    def detokenize(self, tokens: list[int]) -> str:
-        """Turn ids into text."""
-        check_tokens(tokens, self.model.tokenizer.vocab_size, "tokens")
-        return b"".join(self.model.tokenizer.piece(token) for token in tokens).decode("utf-8", "replace")
-
-    def render(
-        self, messages: list[Message], tools: list[ToolDefinition], think: bool | str | None
-    ) -> RenderedPrompt:
-        """Render a conversation as a generation would."""
-        can_think = "thinking" in self.model.info.capabilities
-        resolved = (self._config.default_think if think is None else think) if can_think else False
-        request = GenerationRequest("render", "render", self.model.info.file, messages=messages, tools=tools)
-        prompt = make_prompt(request, self.model, think=resolved, history=None, may_overflow=True)
-        return RenderedPrompt(prompt.text, len(prompt.tokens))
-
-    def embed(self, inputs: list[str] | list[list[int]], *, truncate: bool) -> list[Embedding]:
-        """Pool each input's hidden rows into a unit vector."""
-        if len(inputs) > MAX_EMBED_INPUTS:
-            raise TooLarge(
-                f"input has {len(inputs)} entries, at most {MAX_EMBED_INPUTS} are allowed", param="input"
-            )
-        prompts = [self._embed_prompt(item, truncate) for item in inputs]
-        pending = [self.model.engine.embed(prompt) for prompt in prompts]
-        return [
-            Embedding(future.result().tolist(), len(prompt))
-            for future, prompt in zip(pending, prompts, strict=True)
-        ]
-
-    def _embed_prompt(self, item: str | list[int], truncate: bool) -> list[int]:
-        tokenizer, limit = self.model.tokenizer, self.model.info.context_length
-        if isinstance(item, str):
-            tokens = tokenizer.encode(item, add_special=True)
-        else:
-            check_tokens(item, tokenizer.vocab_size, "input")
-            tokens = item
-        if not tokens:
-            raise RequestError("an input is empty; give at least one token", param="input")
-        if len(tokens) > limit and not truncate:
-            raise ContextOverflow(
-                f"an input has {len(tokens)} tokens, the context holds {limit}; shorten it or set truncate",
-                param="input",
-                numbers={"n_prompt": len(tokens), "n_ctx": limit},
-            )
-        return tokens[:limit]
+    def answer(self, question: Question, withdrawn: threading.Event) -> Reply:
+        """Answer a question about the model; see ``jackfield.service.answering``."""
+        if isinstance(question, ForgetSession):
+            self._forget_session(question.session_id)
+            return None
+        return answer(question, self.model, self._config, withdrawn)
 
     # ---- state and end ----
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
+from typing import TypeVar, cast
 
 from jackfield.backend import OpenProgress
 from jackfield.errors import JackfieldError, Unavailable
 from jackfield.host import Host
 from jackfield.service.config import EngineConfig
-from jackfield.service.contract import Embedding, RenderedPrompt, TokenizedText
 from jackfield.service.front import Front, OpenStream
 from jackfield.service.hosting import HostedModel
 from jackfield.service.opening import open_model
 from jackfield.service.pipeline import Pipeline
+from jackfield.service.questions import Question
 from jackfield.service.reader import EventReader
-from jackfield.service.requests import GenerationRequest, Message, ToolDefinition
+from jackfield.service.requests import GenerationRequest
 from jackfield.service.status import EngineLoad, ModelInfo
 
 __all__ = ["ModelOpener", "ThreadService"]
 
+T = TypeVar("T")
 ModelOpener = Callable[[EngineConfig, Host, OpenProgress | None], HostedModel]
 
 RETIRE_S = 600.0
@@ -82,12 +85,14 @@ class ThreadService(Front):
         """Replace the hosted model; the old one serves until the new one is ready."""
         config = self._config_for(model, backend, projector)
         async with self._loading:
+            if self._info is not None and self._is_current(config):
+                return self._info
             return await self._replace(config)
 
     async def _replace(self, config: EngineConfig) -> ModelInfo:
         pipeline = await asyncio.to_thread(self._make_pipeline, config)
         old, self._pipeline = self._pipeline, pipeline
-        self._serves(pipeline.model.info)
+        self._serves(pipeline.model.info, config)
         if old is not None:
             self._retire(old)
         return pipeline.model.info
@@ -115,29 +120,14 @@ class ThreadService(Front):
             raise Unavailable(f"no model answers: {self._reason}", retry_after_s=5)
         return self._pipeline
 
-    async def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> TokenizedText:
-        """Turn text into token ids."""
-        return await asyncio.to_thread(
-            self._running().tokenize, text, add_special=add_special, parse_special=parse_special
-        )
-
-    async def detokenize(self, tokens: list[int]) -> str:
-        """Turn token ids into text."""
-        return await asyncio.to_thread(self._running().detokenize, tokens)
-
-    async def render(
-        self, messages: list[Message], tools: list[ToolDefinition], *, think: bool | str | None = None
-    ) -> RenderedPrompt:
-        """Render a conversation with the model's chat template."""
-        return await asyncio.to_thread(self._running().render, messages, tools, think)
-
-    async def embed(self, inputs: list[str] | list[list[int]], *, truncate: bool) -> list[Embedding]:
-        """Pool each input's hidden rows into a vector."""
-        return await asyncio.to_thread(self._running().embed, inputs, truncate=truncate)
-
-    async def _forget_session(self, session_id: str) -> None:
-        if self._pipeline is not None:
-            await asyncio.to_thread(self._pipeline.forget_session, session_id)
+    async def _ask(self, question: Question, answer: type[T]) -> T:
+        withdrawn = threading.Event()
+        try:
+            reply = await asyncio.to_thread(self._running().answer, question, withdrawn)
+        except asyncio.CancelledError:
+            withdrawn.set()
+            raise
+        return cast("T", reply)
 
     def _load_now(self) -> EngineLoad:
         return self._pipeline.load_now() if self._pipeline is not None else EngineLoad()
