@@ -58,23 +58,10 @@ class ChildService(Front):
         self._child: EngineChild | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
-        self._loading = asyncio.Lock()
         self._restarts = 0
         self._deaths: deque[float] = deque(maxlen=MAX_DEATHS)
 
     # ---- life ----
-
-    async def start(self) -> None:
-        """Load the configured model, if any; a model that cannot be loaded raises at once."""
-        if not self._config.model:
-            return
-        self._state, self._reason = "starting", "the model is being loaded"
-        try:
-            child = await EngineChild.launch(self._config, self._on_progress, self._command)
-        except JackfieldError as error:
-            self._state, self._reason = "failed", error.message
-            raise
-        self._install(child, self._config)
 
     async def stop(self, drain_s: float) -> None:
         """Refuse new requests, let running ones finish for ``drain_s``, then end them with an error."""
@@ -90,25 +77,16 @@ class ChildService(Front):
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
 
-    async def load(self, model: str, backend: str | None = None, projector: str | None = None) -> ModelInfo:
-        """Replace the hosted model; the old one serves until the new one is ready."""
-        config = self._config_for(model, backend, projector)
-        async with self._loading:
-            if self._info is not None and self._is_current(config):
-                return self._info
-            child = await EngineChild.launch(config, self._on_progress, self._command)
-            await self._end_supervision()
-            old, self._child = self._child, None
-            self._deaths.clear()
-            self._install(child, config)
-            if old is not None:
-                self._spawn(_retire(old))
-            return child.info
-
-    def _install(self, child: EngineChild, config: EngineConfig) -> None:
-        self._child = child
+    async def _replace(self, config: EngineConfig) -> ModelInfo:
+        child = await EngineChild.launch(config, self._on_progress, self._command)
+        await self._end_supervision()
+        old, self._child = self._child, child
+        self._deaths.clear()
         self._supervisor = asyncio.create_task(self._supervise(child, config))
         self._serves(child.info, config)
+        if old is not None:
+            self._spawn(_retire(old))
+        return child.info
 
     async def _end_supervision(self) -> None:
         supervisor, self._supervisor = self._supervisor, None

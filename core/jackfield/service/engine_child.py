@@ -18,6 +18,8 @@ from jackfield.errors import BackendError, JackfieldError, Unavailable
 from jackfield.service.config import EngineConfig
 from jackfield.service.events import Failed
 from jackfield.service.frames import (
+    EXIT_ENGINE_DEAD,
+    EXIT_FILE_CHANGED,
     Answer,
     Ask,
     Beat,
@@ -312,10 +314,16 @@ class EngineChild:
             self._condemn(f"one step takes longer than {STUCK_S:.0f} s")
 
 
+_STATUSES = {
+    EXIT_ENGINE_DEAD: "its thread died; the log has the cause",
+    EXIT_FILE_CHANGED: "the model's file was changed in place",
+}
+
+
 def _describe(status: int) -> str:
     """Return what an exit status means; empty for an ordinary end."""
     if status >= 0:
-        return f"exit status {status}" if status else ""
+        return _STATUSES.get(status, f"exit status {status}") if status else ""
     try:
         return f"killed by {signal.Signals(-status).name}"
     except ValueError:

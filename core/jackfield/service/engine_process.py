@@ -21,6 +21,10 @@ from jackfield.errors import JackfieldError
 from jackfield.host import Host
 from jackfield.service.config import EngineConfig
 from jackfield.service.frames import (
+    EXIT_ENGINE_DEAD,
+    EXIT_FILE_CHANGED,
+    EXIT_PARENT_GONE,
+    EXIT_START_FAILED,
     Answer,
     Ask,
     Beat,
@@ -54,7 +58,8 @@ BEAT_S = 0.5
 LAST_WORDS_S = 2.0
 READ_BYTES = 1 << 16
 NUM_ANSWERERS = 4
-EXIT_START_FAILED, EXIT_ENGINE_DEAD, EXIT_PARENT_GONE = 2, 3, 4
+LOOK_S = 5.0
+"""How often the model's files are looked at."""
 
 
 def main(opener: ModelOpener = open_model) -> None:
@@ -192,11 +197,13 @@ class _Beats:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._pipeline: Pipeline | None = None
+        self._looked_at = time.monotonic()
         threading.Thread(target=self._run, name="jackfield-beats", daemon=True).start()
 
     def watch(self, pipeline: Pipeline) -> None:
         """Tell of this engine from now on."""
         self._pipeline = pipeline
+        self._outbox.send(self._beat())
 
     def _run(self) -> None:
         while True:
@@ -208,10 +215,21 @@ class _Beats:
             return Beat(EngineLoad(), 0.0)
         stats = self._pipeline.model.engine.stats()
         if stats.failure:
-            log.error("%s", stats.failure)
-            self._outbox.close(LAST_WORDS_S)
-            os._exit(EXIT_ENGINE_DEAD)
+            self._end(stats.failure, EXIT_ENGINE_DEAD)
+        if time.monotonic() - self._looked_at > LOOK_S:
+            self._look(self._pipeline)
         return Beat(self._pipeline.load_now(), stats.heartbeat_age_s)
+
+    def _look(self, pipeline: Pipeline) -> None:
+        self._looked_at = time.monotonic()
+        damage = pipeline.model.damage()
+        if damage is not None:
+            self._end(damage, EXIT_FILE_CHANGED)
+
+    def _end(self, reason: str, status: int) -> None:
+        log.error("%s", reason)
+        self._outbox.close(LAST_WORDS_S)
+        os._exit(status)
 
 
 class _LogSender(logging.Handler):

@@ -16,6 +16,10 @@ from jackfield.service.requests import GenerationRequest
 from jackfield.service.status import EngineLoad, ModelInfo
 
 __all__ = [
+    "EXIT_ENGINE_DEAD",
+    "EXIT_FILE_CHANGED",
+    "EXIT_PARENT_GONE",
+    "EXIT_START_FAILED",
     "Answer",
     "Ask",
     "Beat",
@@ -38,6 +42,9 @@ __all__ = [
     "decode_report",
     "encode_frame",
 ]
+
+EXIT_START_FAILED, EXIT_ENGINE_DEAD, EXIT_PARENT_GONE, EXIT_FILE_CHANGED = 2, 3, 4, 5
+"""What the process's exit status says."""
 
 LENGTH = struct.Struct("<I")
 NOTHING = msgspec.Raw(msgspec.msgpack.encode(None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
@@ -92,8 +93,13 @@ class Front(ABC):
         self._reason = "no model is loaded"
         self._num_processed = 0
         self._in_work: set[_Progress] = set()
+        self._loading = asyncio.Lock()
 
     # ---- what a placement brings ----
+
+    @abstractmethod
+    async def _replace(self, config: EngineConfig) -> ModelInfo:
+        """Load a model, let it take over, and retire the one before it."""
 
     @abstractmethod
     def _open(self, request: GenerationRequest) -> OpenStream:
@@ -106,6 +112,35 @@ class Front(ABC):
     @abstractmethod
     async def _ask(self, question: Question, answer: type[T]) -> T:
         """Return the answer to a question, which has that type; being cancelled withdraws it."""
+
+    # ---- life ----
+
+    async def start(self) -> None:
+        """Load the configured model, if any; returns when it answers.
+
+        Raises:
+            JackfieldError: It cannot be loaded; the state is ``failed`` then.
+        """
+        if not self._config.model:
+            return
+        self._state, self._reason = "starting", "the model is being loaded"
+        try:
+            await self._replace(self._config)
+        except Exception as error:
+            failure = self._as_ours(error, "loading the model")
+            self._state, self._reason = "failed", failure.message
+            raise failure from error
+
+    async def load(self, model: str, backend: str | None = None, projector: str | None = None) -> ModelInfo:
+        """Replace the hosted model; the old one serves until the new one is ready, and after any error."""
+        async with self._loading:
+            try:
+                config = self._config_for(model, backend, projector)
+                if self._info is not None and self._is_current(config):
+                    return self._info
+                return await self._replace(config)
+            except Exception as error:
+                raise self._as_ours(error, "loading the model") from error
 
     # ---- generating ----
 
@@ -203,8 +238,12 @@ class Front(ABC):
         """Tell whether that model answers already, from the same file as it was, on the same backend."""
         if self._info is None or self._state != "ready" or config.backend != self._loaded.backend:
             return False
-        is_same_file = config.model == self._loaded.model
-        return is_same_file and Path(config.model).stat().st_mtime == self._info.modified_unix_s
+        if config.model != self._loaded.model:
+            return False
+        try:
+            return Path(config.model).stat().st_mtime == self._info.modified_unix_s
+        except OSError:  # loading it again will tell what is wrong with the file
+            return False
 
     def _config_for(self, model: str, backend: str | None, projector: str | None) -> EngineConfig:
         """Find a model by its name. Raises ``NotFound``, ``UnknownName``, ``Unsupported``."""

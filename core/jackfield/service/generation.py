@@ -51,6 +51,7 @@ class Generation:
         serial: Tells this generation from every other of the process, whatever ids the clients chose.
         on_admitted: Called once when the request no longer waits, or is over.
         on_over: Called once after the last event.
+        eta_s: Tells how long the one at that queue position will wait.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Generation:
         *,
         on_admitted: Callable[[], None],
         on_over: Callable[[], None],
+        eta_s: Callable[[int], float | None] = lambda position: None,
     ) -> None:
         self.request = request
         self._serial = serial
@@ -73,8 +75,10 @@ class Generation:
         self._buffer = buffer
         self._on_admitted = on_admitted
         self._on_over = on_over
+        self._eta_s = eta_s
         self._received_ns = time.monotonic_ns()
         self._seed = self._first_seed()
+        self._begun_ns: int | None = None
         self._plan: Plan | None = None
         self._choices: list[Choice] = []
         self._lock = threading.Lock()
@@ -118,6 +122,11 @@ class Generation:
     def is_over(self) -> bool:
         """Whether the last event was sent."""
         return self._is_over
+
+    @property
+    def running_s(self) -> float | None:
+        """Seconds since the engine took it up; ``None`` when it never did."""
+        return None if self._begun_ns is None else (time.monotonic_ns() - self._begun_ns) / 1e9
 
     # ---- preparing and submitting ----
 
@@ -212,11 +221,12 @@ class Generation:
     def waiting(self, position: int, pending: int) -> None:
         """Tell the queue place; only while nothing has begun."""
         if not self._is_admitted:
-            self.emit(QueuePlace(position, pending))
+            self.emit(QueuePlace(position, pending, self._eta_s(position)))
 
     def admitted(self, index: int, stats: SequenceStats, cache_note: str) -> None:
         """Tell once that the request runs: its first choice does."""
         if index == 0 and self._plan is not None:
+            self._begun_ns = time.monotonic_ns()
             self._send_admitted(self._plan, stats, cache_note)
 
     def emit(self, event: Event) -> bool:
@@ -294,7 +304,15 @@ class Generation:
             num_accepted_draft_tokens=stats.num_accepted_draft_tokens,
             num_rejected_draft_tokens=stats.num_rejected_draft_tokens,
         )
-        event = Finished(end.reason, usage, self._timings(stats), index, end.stop_text, plan.note)
+        event = Finished(
+            reason=end.reason,
+            usage=usage,
+            timings=self._timings(stats),
+            choice=index,
+            stop_text=end.stop_text,
+            note=plan.note,
+            tokens=[*plan.prompt.tokens, *end.tokens] if self.request.return_tokens else [],
+        )
         self._unfinished.discard(index)
         if self._unfinished:
             self.emit(event)

@@ -102,6 +102,7 @@ class HostedModel:
 
     Attributes:
         close: Releases files and helper processes, after the engine has stopped.
+        damage: Tells what happened to the file under the engine, one sentence; ``None`` when nothing did.
     """
 
     info: ModelInfo
@@ -110,6 +111,7 @@ class HostedModel:
     template: PromptTemplate
     engine: EngineHandle
     close: Callable[[], None]
+    damage: Callable[[], str | None] = lambda: None
 
     @property
     def preserved(self) -> frozenset[int]:

@@ -26,14 +26,16 @@ from jackfield.service.catalogue import (
     tensors_of,
 )
 from jackfield.service.config import EngineConfig
+from jackfield.service.file_watch import FileWatch
 from jackfield.service.hosting import HostedModel
 from jackfield.service.memory import available_memory_bytes
 from jackfield.service.status import ModelInfo
 from jackfield.text import ChatTemplate, TemplateRenderer
-from jackfield.text.chat_template import template_sources
 from jackfield.text.contract import ChatFormat, Tokenizer
 
 __all__ = ["open_model"]
+
+TEMPLATE_KEY = "tokenizer.chat_template"
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ def open_model(config: EngineConfig, host: Host, progress: OpenProgress | None =
     started_ns = time.monotonic_ns()
     with ExitStack() as undo:
         checkpoint = undo.enter_context(open_checkpoint(config.model))
+        watch = FileWatch(checkpoint.paths)
         tokenizer = _tokenizer(checkpoint, host)
         format_descriptor = _format_descriptor(config, host, checkpoint)
         chat_format: ChatFormat = format_descriptor.load()()
@@ -79,7 +82,7 @@ def open_model(config: EngineConfig, host: Host, progress: OpenProgress | None =
             vocabulary=tokenizer,
         )
         release = undo.pop_all()
-    return HostedModel(info, tokenizer, chat_format, template, engine, release.close)
+    return HostedModel(info, tokenizer, chat_format, template, engine, release.close, watch.damage)
 
 
 def _tokenizer(checkpoint: Checkpoint, host: Host) -> Tokenizer:
@@ -95,8 +98,8 @@ def _tokenizer(checkpoint: Checkpoint, host: Host) -> Tokenizer:
 def _format_descriptor(config: EngineConfig, host: Host, checkpoint: Checkpoint) -> ChatFormatDescriptor:
     if config.chat_format is not None:
         return host.chat_format(config.chat_format)
-    source = template_sources(checkpoint.metadata, config.chat_template).main
-    return host.chat_format_for(source, checkpoint.architecture)
+    own = checkpoint.metadata.text(TEMPLATE_KEY, "")
+    return host.chat_format_for(config.chat_template or own, checkpoint.architecture)
 
 
 def _open_program(

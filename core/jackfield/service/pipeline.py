@@ -26,6 +26,8 @@ NUM_PREPARERS = 4
 """Prompts prepared at once; a slow template holds up at most itself and, when all are slow, those behind."""
 
 POLL_S = 0.02
+NEWEST_SHARE = 0.2
+"""What the newest request counts in the mean running time."""
 
 
 class Pipeline:
@@ -45,6 +47,7 @@ class Pipeline:
         self._running: set[Generation] = set()
         self._lock = threading.Lock()
         self._is_draining = False
+        self._pace = _Pace(config.max_sequences)
 
     def start(self) -> None:
         """Start the engine."""
@@ -69,6 +72,7 @@ class Pipeline:
             buffer,
             on_admitted=lambda: self._admission.leave(request.priority_key),
             on_over=lambda: self._forget(generation),
+            eta_s=self._pace.wait_s,
         )
         with self._lock:
             self._running.add(generation)
@@ -90,6 +94,8 @@ class Pipeline:
     def _forget(self, generation: Generation) -> None:
         with self._lock:
             self._running.discard(generation)
+            if generation.running_s is not None:
+                self._pace.saw(generation.running_s)
 
     def answer(self, question: Question, withdrawn: threading.Event) -> Reply:
         """Answer a question about the model; see ``jackfield.service.answering``."""
@@ -130,3 +136,20 @@ class Pipeline:
         self._preparers.shutdown(wait=True, cancel_futures=True)
         self.model.engine.stop()
         self.model.close()
+
+
+class _Pace:
+    """How long requests take, to tell those that wait."""
+
+    def __init__(self, num_lanes: int) -> None:
+        self._num_lanes = num_lanes
+        self._mean_s: float | None = None
+
+    def saw(self, running_s: float) -> None:
+        """Take note of a request that ran so long; the last few count most."""
+        mean_s = running_s if self._mean_s is None else self._mean_s
+        self._mean_s = mean_s + (running_s - mean_s) * NEWEST_SHARE
+
+    def wait_s(self, position: int) -> float | None:
+        """Return the seconds until that place in the queue has its turn; ``None`` before anything ran."""
+        return None if self._mean_s is None else round(self._mean_s * position / self._num_lanes, 1)

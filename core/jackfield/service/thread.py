@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 from jackfield.backend import OpenProgress
-from jackfield.errors import JackfieldError, Unavailable
+from jackfield.errors import Unavailable
 from jackfield.host import Host
 from jackfield.service.config import EngineConfig
 from jackfield.service.front import Front, OpenStream
@@ -51,21 +51,9 @@ class ThreadService(Front):
         self._on_progress = on_progress
         self._opener = opener
         self._pipeline: Pipeline | None = None
-        self._loading = asyncio.Lock()
         self._retiring: dict[asyncio.Task[None], Pipeline] = {}
 
     # ---- life ----
-
-    async def start(self) -> None:
-        """Load the configured model, if any."""
-        if not self._config.model:
-            return
-        self._state, self._reason = "starting", "the model is being loaded"
-        try:
-            await self._replace(self._config)
-        except JackfieldError as error:
-            self._state, self._reason = "failed", error.message
-            raise
 
     async def stop(self, drain_s: float) -> None:
         """Refuse new requests, let running ones finish for ``drain_s``, then end them with an error."""
@@ -80,14 +68,6 @@ class ThreadService(Front):
             await asyncio.to_thread(pipeline.close)
             self._host.observe("jackfield_engine_stopped", reason=self._reason)
         await asyncio.gather(*self._retiring)
-
-    async def load(self, model: str, backend: str | None = None, projector: str | None = None) -> ModelInfo:
-        """Replace the hosted model; the old one serves until the new one is ready."""
-        config = self._config_for(model, backend, projector)
-        async with self._loading:
-            if self._info is not None and self._is_current(config):
-                return self._info
-            return await self._replace(config)
 
     async def _replace(self, config: EngineConfig) -> ModelInfo:
         pipeline = await asyncio.to_thread(self._make_pipeline, config)

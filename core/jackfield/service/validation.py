@@ -6,7 +6,7 @@ import math
 import re
 
 from jackfield.errors import RequestError, TooLarge, Unsupported
-from jackfield.service.requests import GenerationRequest, Sampling
+from jackfield.service.requests import ALLOWED_TEMPLATE_ARGUMENTS, GenerationRequest, Sampling
 
 __all__ = ["check_request", "check_tokens"]
 
@@ -58,6 +58,7 @@ def check_request(request: GenerationRequest, vocab_size: int) -> None:
         raise RequestError(f"request id is {request.id!r}, expected 1 to 64 of A-Z a-z 0-9 . _ -", param="id")
     _check_prompt(request)
     _check_counts(request)
+    _check_template_arguments(request)
     _check_sampling(request.sampling, vocab_size)
     _check_combinations(request)
     if request.prompt_tokens is not None:
@@ -104,6 +105,16 @@ def _check_counts(request: GenerationRequest) -> None:
         raise RequestError(
             f"thinking_budget is {request.thinking_budget!r}, expected 0 or more", param="thinking_budget"
         )
+
+
+def _check_template_arguments(request: GenerationRequest) -> None:
+    for name in request.template_arguments:
+        if name not in ALLOWED_TEMPLATE_ARGUMENTS:
+            allowed = ", ".join(sorted(ALLOWED_TEMPLATE_ARGUMENTS))
+            raise RequestError(
+                f"template argument {name!r} is not allowed, expected one of {allowed}",
+                param="chat_template_kwargs",
+            )
 
 
 def _check_length(param: str, length: int, most: int) -> None:
