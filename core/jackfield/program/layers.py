@@ -9,10 +9,18 @@ from __future__ import annotations
 from jackfield.errors import CheckpointError
 from jackfield.program.builder import Builder
 from jackfield.program.hyperparameters import Hyperparameters
-from jackfield.program.ops import GluKind
+from jackfield.program.ops import Activation, GluKind
 from jackfield.program.parts import Buffer
 
-__all__ = ["experts", "gated_feed_forward", "linear", "output_head", "project_qkv", "rms_norm"]
+__all__ = [
+    "experts",
+    "gated_feed_forward",
+    "linear",
+    "output_head",
+    "project_qkv",
+    "rms_norm",
+    "shared_expert",
+]
 
 
 def linear(b: Builder, x: Buffer, name: str, width: int) -> Buffer:
@@ -91,6 +99,13 @@ def experts(
         down_scale=b.optional_weight(f"{block}.ffn_down_exps.scale", n),
         kind=kind,
     )
+
+
+def shared_expert(b: Builder, x: Buffer, block: str, inner: int) -> Buffer:
+    """SwiGLU of ``ffn_{gate,up,down}_shexp``, times a sigmoid of ``ffn_gate_inp_shexp`` for each row."""
+    y = gated_feed_forward(b, x, block, inner, suffix="_shexp")
+    gate = b.linear(x, b.weight(f"{block}.ffn_gate_inp_shexp.weight", 1, x.width))
+    return b.mul(y, b.activate(gate, Activation.SIGMOID))
 
 
 def output_head(b: Builder, x: Buffer, c: Hyperparameters) -> tuple[Buffer, Buffer]:
