@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jackfield.service.events import Admitted, Event, Failed, TextDelta
-from jackfield.service.requests import Constraint, Image, Message, ToolChoice, ToolDefinition
+from jackfield.service.requests import Image, Message, ToolChoice, ToolDefinition
 from jackfield.service.thread import ThreadService
 from jackfield.testing.scripted import ByteTokenizer
 from jackfield.testing.stage import (
@@ -235,7 +235,6 @@ def test_later_choices_wait_for_the_first_ones_prefill() -> None:
         ({"prompt": "and"}, "RequestError", "messages and prompt"),
         ({"messages": None, "prompt_tokens": [-1]}, "RequestError", "token -1, expected 0 to 263"),
         ({"messages": [Message("user", "x", images=[Image(b"")])]}, "Unsupported", "does not support images"),
-        ({"constraint": Constraint("json")}, "Unsupported", "constrained output"),
         ({"tool_choice": ToolChoice("required")}, "Unsupported", "forcing a tool call"),
         ({"echo": True, "top_logprobs": 1}, "Unsupported", "echo together with logprobs"),
         ({"id": "../x"}, "RequestError", "request id is"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -53,6 +54,7 @@ class _Progress:
 
     admitted: Admitted | None = None
     num_deltas: int = 0
+    opened_ns: int = field(default_factory=time.monotonic_ns)
 
     def saw(self, event: Event) -> None:
         if isinstance(event, Admitted):
@@ -60,15 +62,15 @@ class _Progress:
         self.num_deltas += isinstance(event, TextDelta | ThinkingDelta)
 
     def abandoned(self) -> Finished:
+        """Return the end of a stream whose reader left: its tokens are at least the deltas seen."""
         admitted = self.admitted
         usage = Usage(
             num_prompt_tokens=admitted.num_prompt_tokens if admitted else 0,
             num_cached_tokens=admitted.num_cached_tokens if admitted else 0,
             num_completion_tokens=self.num_deltas,
         )
-        return Finished(
-            "cancelled", usage, Timings(0, 0, 0, 0, 0), note="the client left; tokens are at least"
-        )
+        timings = Timings(time.monotonic_ns() - self.opened_ns, 0, 0, 0, 0)
+        return Finished("cancelled", usage, timings, note="the client left")
 
 
 class Front(ABC):

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from jackfield.engine.contract import SequenceRequest, SequenceStats
+from jackfield.constrain.phased import AnswerMask, BothMasks
+from jackfield.engine.contract import SequenceRequest, SequenceStats, TokenMask
 from jackfield.errors import JackfieldError
 from jackfield.service.buffer import EventBuffer
 from jackfield.service.choice import Choice, ChoiceEnd, VerbatimParser
@@ -201,7 +202,16 @@ class Generation:
             session_id=request.session_id or DEFAULT_SESSION,
         )
 
-    def _make_mask(self, plan: Plan, choice: Choice) -> LengthMask | None:
+    def _make_mask(self, plan: Plan, choice: Choice) -> TokenMask | None:
+        """Return what bounds a choice: its length and thinking, its answer's form, or both."""
+        bounds = self._length_mask(plan, choice)
+        if self.request.constraint is None:
+            return bounds
+        grammar = self._model.grammars.mask(self.request.constraint)
+        answer = AnswerMask(grammar, lambda: choice.is_thinking)
+        return answer if bounds is None else BothMasks(bounds, answer)
+
+    def _length_mask(self, plan: Plan, choice: Choice) -> LengthMask | None:
         if not plan.thinking_end and not plan.min_tokens:
             return None
         return LengthMask(

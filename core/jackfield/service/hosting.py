@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from jackfield.constrain.grammar import Grammars
 from jackfield.engine.contract import EngineStats, SequenceRequest
 from jackfield.service.requests import Message, ToolDefinition
 from jackfield.service.status import ModelInfo
@@ -112,6 +114,11 @@ class HostedModel:
     engine: EngineHandle
     close: Callable[[], None]
     damage: Callable[[], str | None] = lambda: None
+
+    @cached_property
+    def grammars(self) -> Grammars:
+        """The compiled constraints of this vocabulary."""
+        return Grammars(self.tokenizer)
 
     @property
     def preserved(self) -> frozenset[int]:

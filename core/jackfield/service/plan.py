@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
+from jackfield.constrain.instructions import instructed
 from jackfield.errors import Unsupported
 from jackfield.service.config import EngineConfig
 from jackfield.service.history import TokenHistory
@@ -49,7 +52,9 @@ def make_plan(
     _check_media(request, model)
     think = _resolve_think(request, model, config)
     is_spliced = config.splice and not request.reset_session and not request.dry_run
-    prompt = make_prompt(request, model, think=think, history=history if is_spliced else None)
+    prompt = make_prompt(
+        _instructed(request, model), model, think=think, history=history if is_spliced else None
+    )
     room = model.info.context_length - len(prompt.tokens)
     asked = request.sampling.max_tokens
     max_tokens = room if asked is None else min(asked, room)
@@ -65,6 +70,16 @@ def make_plan(
         ),
         note="; ".join(note for note in (prompt.note, _tools_note(request, model)) if note),
     )
+
+
+def _instructed(request: GenerationRequest, model: HostedModel) -> GenerationRequest:
+    """Compile the request's constraint, so that a bad one is refused here, and tell the model what is wanted."""
+    if request.constraint is None:
+        return request
+    model.grammars.mask(request.constraint)
+    if request.messages is None:
+        return request
+    return replace(request, messages=instructed(request.messages, request.constraint))
 
 
 def _check_media(request: GenerationRequest, model: HostedModel) -> None:

@@ -9,6 +9,7 @@ import msgspec
 __all__ = [
     "ALLOWED_TEMPLATE_ARGUMENTS",
     "Constraint",
+    "ConstraintKind",
     "GenerationRequest",
     "Image",
     "Message",
@@ -20,6 +21,7 @@ __all__ = [
 ]
 
 ThinkLevel = Literal["low", "medium", "high"]
+ConstraintKind = Literal["json", "schema", "regex", "choice", "lark", "gbnf"]
 
 ALLOWED_TEMPLATE_ARGUMENTS = frozenset(
     {
@@ -79,7 +81,7 @@ class Constraint(msgspec.Struct, frozen=True):
     (``value`` is the list), ``lark`` a grammar.
     """
 
-    kind: Literal["json", "schema", "regex", "choice", "lark", "gbnf"]
+    kind: ConstraintKind
     value: Any = None
     name: str = ""
 

@@ -153,12 +153,6 @@ def _check_combinations(request: GenerationRequest) -> None:
             " ask for one of the two",
             param="echo",
         )
-    if request.constraint is not None:
-        raise Unsupported(
-            f"constrained output ({request.constraint.kind!r}) is not supported by this server;"
-            " leave the format out and ask for it in the prompt",
-            param="response_format",
-        )
     if request.tool_choice.mode == "required" or request.tool_choice.name is not None:
         raise Unsupported(
             "forcing a tool call is not supported by this server; use tool_choice 'auto'", param="tool_choice"
