@@ -133,4 +133,4 @@ def _is_local(reference: Any) -> bool:
 
 
 def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+    return [*cast("Any", value)] if isinstance(value, list) else []

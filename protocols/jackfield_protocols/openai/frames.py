@@ -207,6 +207,10 @@ class ChatAnswer:
             case QueuePlace() | ToolCallDelta() | CanvasPreview():
                 return
 
+    def texts(self) -> list[str]:
+        """Return the text of each choice that is not a tool call."""
+        return ["".join(choice.text) for choice in self._choices if not choice.calls]
+
     def body(self) -> dict[str, Any]:
         """Return the answer."""
         return {

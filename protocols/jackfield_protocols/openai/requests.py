@@ -22,7 +22,7 @@ from jackfield.service.requests import (
     ToolDefinition,
 )
 from jackfield_protocols.openai.bodies import ChatBody, ChatMessage, CompletionBody, SamplingFields
-from jackfield_protocols.openai.response_format import constraint_from
+from jackfield_protocols.openai.response_format import constraint_from, extended_constraint
 
 __all__ = ["chat_request", "completion_requests", "decode_chat", "decode_completion"]
 
@@ -99,7 +99,7 @@ def chat_request(body: ChatBody, *, request_id: str, owner: str) -> GenerationRe
     think = _think(body)
     constraint = constraint_from(
         body.response_format, think=bool(think), tools=bool(body.tools), composes=_composes(body)
-    )
+    ) or extended_constraint(body)
     return GenerationRequest(
         id=request_id,
         surface=SURFACE,

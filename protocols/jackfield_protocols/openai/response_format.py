@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from jackfield.constrain.strict_schema import strict_schema_problems
-from jackfield.errors import RequestError
-from jackfield.service.requests import Constraint
+import msgspec
 
-__all__ = ["constraint_from"]
+from jackfield.constrain.strict_schema import strict_schema_problems
+from jackfield.errors import InvalidOutput, RequestError
+from jackfield.service.requests import Constraint, ConstraintKind
+from jackfield_protocols.openai.bodies import ChatBody
+
+__all__ = ["check_output", "constraint_from", "extended_constraint"]
 
 PARAM = "response_format"
 
@@ -43,6 +46,44 @@ def constraint_from(given: Any, *, think: bool, tools: bool, composes: bool) -> 
     if constraint.kind == "schema":
         _check_schema(wrapper.get("json_schema", wrapper), constraint)
     return constraint
+
+
+def extended_constraint(body: ChatBody) -> Constraint | None:
+    """Return what the fields of other servers ask for: vLLM's and llama-server's. The first that is set counts."""
+    outputs = body.structured_outputs or {}
+    candidates: tuple[tuple[ConstraintKind, Any], ...] = (
+        ("schema", outputs.get("json")),
+        ("regex", outputs.get("regex")),
+        ("choice", outputs.get("choice")),
+        ("lark", outputs.get("grammar")),
+        ("schema", body.guided_json),
+        ("regex", body.guided_regex),
+        ("choice", body.guided_choice),
+        ("lark", body.guided_grammar),
+        ("schema", body.json_schema),
+        ("gbnf", body.grammar),
+    )
+    for kind, value in candidates:
+        if value is not None:
+            return Constraint(kind=kind, value=value)
+    return None
+
+
+def check_output(constraint: Constraint | None, text: str) -> None:
+    """Refuse an answer in JSON that was cut short: the limit came before its end.
+
+    Raises:
+        InvalidOutput: With what is wrong in ``details``.
+    """
+    if constraint is None or constraint.kind not in ("json", "schema"):
+        return
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidOutput(
+            "the answer is no whole JSON value: the token limit came first; raise max_tokens",
+            details=[f"$: {error}"],
+        ) from None
 
 
 def _structured(kind: str, wrapper: dict[str, Any]) -> Constraint:

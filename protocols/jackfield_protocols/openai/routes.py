@@ -32,6 +32,7 @@ from jackfield_protocols.openai.requests import (
     decode_chat,
     decode_completion,
 )
+from jackfield_protocols.openai.response_format import check_output
 
 __all__ = ["mount"]
 
@@ -68,6 +69,8 @@ def mount(rail: Rail) -> ProtocolRoutes:
         answer = ChatAnswer(body.model, num_choices=wanted.num_choices)
         for event in collected:
             answer.take(event)
+        for text in answer.texts():
+            check_output(wanted.constraint, text)
         return json_response(answer.body())
 
     @post("/v1/completions", opt=CONVERSATION, status_code=200)
