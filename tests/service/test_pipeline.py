@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jackfield.service.events import Admitted, Event, Failed, TextDelta
+from jackfield.service.events import Admitted, Event, Failed, Finished, TextDelta
 from jackfield.service.requests import Image, Message, ToolChoice, ToolDefinition
 from jackfield.service.thread import ThreadService
 from jackfield.testing.scripted import ByteTokenizer
@@ -210,8 +210,8 @@ def test_choices_come_apart_and_have_their_own_seeds() -> None:
 def test_later_choices_wait_for_the_first_ones_prefill() -> None:
     stage = Stage(saying("abc"))
     [events] = stage.ask(make_request(user="Hi", num_choices=2))
-    ends = [event for event in events if not isinstance(event, TextDelta | Admitted)]
-    cached = {end.choice: end.usage.num_cached_tokens for end in ends if not isinstance(end, Failed)}
+    ends = [event for event in events if isinstance(event, Finished)]
+    cached = {end.choice: end.usage.num_cached_tokens for end in ends}
     assert cached[0] == 0
     assert cached[1] == len(stage.engine.requests[0].prompt)
 

@@ -117,11 +117,11 @@ class Choice:
     make_stops: Callable[[], StopStrings]
     calls_in_parallel: bool = True
     with_logprobs: bool = False
-    _tokens: list[int] = field(default_factory=list)
-    _logprobs: list[TokenLogprob] = field(default_factory=list)
-    _content: list[str] = field(default_factory=list)
-    _tool_calls: list[ToolCall] = field(default_factory=list)
-    _call_ids: dict[int, str] = field(default_factory=dict)
+    _tokens: list[int] = field(default_factory=list[int])
+    _logprobs: list[TokenLogprob] = field(default_factory=list[TokenLogprob])
+    _content: list[str] = field(default_factory=list[str])
+    _tool_calls: list[ToolCall] = field(default_factory=list[ToolCall])
+    _call_ids: dict[int, str] = field(default_factory=dict[int, str])
     _num_reasoning_tokens: int = 0
     _may_hold_content: bool = False
     _stop_text: str | None = None

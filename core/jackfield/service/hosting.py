@@ -73,15 +73,15 @@ class EngineHandle(Protocol):
         """Queue a sequence. Raises an error of the tree when it can never run."""
         ...
 
-    def cancel(self, id: str) -> None:
+    def cancel(self, request_id: str, /) -> None:
         """End a sequence within one step; its sink hears ``finished("cancelled", …)``."""
         ...
 
-    def pause(self, id: str) -> None:
+    def pause(self, request_id: str, /) -> None:
         """Compute no more for a sequence until ``resume``."""
         ...
 
-    def resume(self, id: str) -> None:
+    def resume(self, request_id: str, /) -> None:
         """Go on with a paused sequence."""
         ...
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from jackfield.backend import Executable, Limits, OpenProgress
+from jackfield.backend import Executable, Limits, MemoryEstimate, OpenProgress
 from jackfield.descriptors import ChatFormatDescriptor
 from jackfield.engine import Engine
 from jackfield.engine.loading import build_program, choose_backend
@@ -107,17 +107,20 @@ def _open_program(
 ) -> _Opened:
     program = build_program(checkpoint, host)
     name, backend = choose_backend(host, config.backend, program, checkpoint.tensors)
+
+    def estimate(limits: Limits) -> MemoryEstimate:
+        return backend.estimate(program, checkpoint.tensors, limits)
+
     limits = plan_limits(
         program,
         config,
         config.threads or _num_cores(),
-        lambda limits: backend.estimate(program, checkpoint.tensors, limits),
+        estimate,
         available_memory_bytes(),
     )
-    program = program.for_context(limits.max_context)
-    estimate = backend.estimate(program, checkpoint.tensors, limits)
-    executable = backend.open(program, checkpoint.tensors, limits, progress)
-    return _Opened(program, limits, name, estimate.resident_bytes, executable)
+    settled = program.for_context(limits.max_context)
+    executable = backend.open(settled, checkpoint.tensors, limits, progress)
+    return _Opened(settled, limits, name, estimate(limits).resident_bytes, executable)
 
 
 def _num_cores() -> int:

@@ -89,9 +89,8 @@ def _check_prompt(request: GenerationRequest) -> None:
 
 
 def _ends_with_answer(request: GenerationRequest) -> bool:
-    return (
-        bool(request.messages) and request.messages is not None and request.messages[-1].role == "assistant"
-    )
+    messages = request.messages or []
+    return bool(messages) and messages[-1].role == "assistant"
 
 
 def _check_counts(request: GenerationRequest) -> None:

@@ -203,10 +203,10 @@ class ScriptedEngine:
 
     script: Script
     delay_s: float = 0.0
-    requests: list[SequenceRequest] = field(default_factory=list)
-    forgotten: list[str] = field(default_factory=list)
-    _cached: list[list[int]] = field(default_factory=list)
-    _runs: dict[str, _Run] = field(default_factory=dict)
+    requests: list[SequenceRequest] = field(default_factory=list[SequenceRequest])
+    forgotten: list[str] = field(default_factory=list[str])
+    _cached: list[list[int]] = field(default_factory=list[list[int]])
+    _runs: dict[str, _Run] = field(default_factory=dict[str, _Run])
     _is_stopped: bool = False
 
     def start(self) -> None:
@@ -228,21 +228,21 @@ class ScriptedEngine:
         self._runs[request.id] = run
         threading.Thread(target=self._run, args=(run,), daemon=True).start()
 
-    def cancel(self, id: str) -> None:
+    def cancel(self, request_id: str) -> None:
         """End a sequence."""
-        run = self._runs.get(id)
+        run = self._runs.get(request_id)
         if run is not None:
             run.is_cancelled = True
 
-    def pause(self, id: str) -> None:
+    def pause(self, request_id: str) -> None:
         """Hold a sequence."""
-        run = self._runs.get(id)
+        run = self._runs.get(request_id)
         if run is not None:
             run.may_go.clear()
 
-    def resume(self, id: str) -> None:
+    def resume(self, request_id: str) -> None:
         """Let it go on."""
-        run = self._runs.get(id)
+        run = self._runs.get(request_id)
         if run is not None:
             run.may_go.set()
 

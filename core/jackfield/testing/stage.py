@@ -107,7 +107,8 @@ class Stage:
         self.engine = ScriptedEngine(script, delay_s)
         self.context = context
         self.host = Host(plugins, installed=False)
-        self.config = EngineConfig(**{"model": FILE, **config})
+        fields: dict[str, Any] = {"model": FILE, **config}
+        self.config = EngineConfig(**fields)
 
     def run(self, use: Callable[[ThreadService], Awaitable[R]]) -> R:
         """Start a service, await ``use`` of it, stop it."""
