@@ -31,7 +31,7 @@ from jackfield_backends.cpu.atomic import take
 from jackfield_backends.cpu.emit import F32, I32, I64, Value, constant, zeros
 from jackfield_backends.cpu.isa import Isa
 from jackfield_backends.cpu.kernel import arg, float_arg, kernel, kernel_family, load_i64, routine, store_i64
-from jackfield_backends.cpu.kv import ELEMENT_BYTES, PANEL, kv_shape, page_address
+from jackfield_backends.cpu.kv import ELEMENT_BYTES, PANEL, page_address
 from jackfield_backends.cpu.lowering import Lowering, lowers
 from jackfield_backends.cpu.memory import aligned
 from jackfield_backends.cpu.simd import (
@@ -175,7 +175,9 @@ def exp_one(x: Value) -> Value:
 
 
 @routine
-def weigh_block(scores: int, start: int, stop: int, panels: int, softcap: np.float32, sums: int) -> np.float32:
+def weigh_block(
+    scores: int, start: int, stop: int, panels: int, softcap: np.float32, sums: int
+) -> np.float32:
     """Turn a row of scores into weights relative to the row's maximum so far; return what old sums shrink by.
 
     Keys before ``start`` and from ``stop`` on are masked. ``sums`` holds the maximum and the sum of weights.
@@ -219,7 +221,12 @@ def walk_tile(rows: int, all_columns: int, kind: str) -> Callable[..., None]:
         q, q_bytes, out, out_row = arg(args, 4), arg(args, 5), arg(args, 6), arg(args, 7)
         keys, key_page, values, value_page = arg(args, 8), arg(args, 9), arg(args, 10), arg(args, 11)
         page_size, width, value_width, window = arg(args, 12), arg(args, 13), arg(args, 14), arg(args, 15)
-        positions, sinks, scale, softcap = arg(args, 1), arg(args, 16), float_arg(args, 17), float_arg(args, 18)
+        positions, sinks, scale, softcap = (
+            arg(args, 1),
+            arg(args, 16),
+            float_arg(args, 17),
+            float_arg(args, 18),
+        )
         sums = queries + 4 * width * rows
         scores = sums + 64 * rows
         products = scores + 4 * BLOCK * rows
@@ -269,7 +276,9 @@ def walk_tile(rows: int, all_columns: int, kind: str) -> Callable[..., None]:
             at = out + (first + i // group) * out_row + 4 * (head * group + i % group) * value_width
             share = F1 / load_f32(sums + 64 * r + 4)
             for c in range(0, value_width, 16):
-                store_first(at + 4 * c, load_f32x16(products + out_bytes * r + 4 * c) * share, value_width - c)
+                store_first(
+                    at + 4 * c, load_f32x16(products + out_bytes * r + 4 * c) * share, value_width - c
+                )
 
     made: Callable[..., None] = walk
     return made
@@ -277,8 +286,10 @@ def walk_tile(rows: int, all_columns: int, kind: str) -> Callable[..., None]:
 
 @kernel_family
 def attend(small: int, large: int, all_columns: int, kind: str) -> Any:
-    """Attend: tiles, positions, sequences, counter, then as ``walk_tile`` reads them, heads, group, page table, its
-    row bytes, scratch. ``tiles`` is the address of their number and, 64 bytes on, of the tiles.
+    """Make the kernel of a pair of tile sizes.
+
+    Its arguments: tiles, positions, sequences, counter, then as ``walk_tile`` reads them, heads, group, page table,
+    its row bytes, scratch. ``tiles`` is the address of their number and, 64 bytes on, of the tiles.
     """
     walk_small = walk_tile(small, all_columns, kind)
     walk_large = walk_tile(large, all_columns, kind)

@@ -48,7 +48,8 @@ class CpuBackend:
                 for weight in op.weights:
                     name = weights[weight.name].type_name
                     if name not in FORMATS and name not in PLAIN:
-                        return f"backend 'cpu' cannot read tensor {weight.name!r} of type {name}; use --backend reference"
+                        what = f"tensor {weight.name!r} of type {name}"
+                        return f"backend 'cpu' cannot read {what}; use --backend reference"
         return None
 
     def estimate(self, program: Program, weights: WeightSource, limits: Limits) -> MemoryEstimate:

@@ -214,7 +214,7 @@ class _Compilation:
 def _kernel_of(spec: KernelSpec) -> Kernel:
     declared = getattr(importlib.import_module(spec.module), spec.name)
     if isinstance(declared, KernelFamily):
-        return cast("KernelFamily[Any]", declared)(*spec.parameters)
+        return declared(*spec.parameters)
     return cast("Kernel", declared)
 
 

@@ -43,7 +43,7 @@ from jackfield_backends.cpu.simd import (
     tanh,
 )
 
-__all__ = ["gelu", "gated", "relu2"]
+__all__ = ["gated", "gelu", "relu2"]
 
 COLUMNS = 256  # a stretch: small enough to share a single row, large enough to hide the division
 F0, F1, HALF = np.float32(0), np.float32(1), np.float32(0.5)
@@ -152,7 +152,13 @@ def map_single(kind: str) -> Any:
     function = ACTIVATIONS[kind]
 
     def run(args: int, thread: int, num_threads: int) -> None:
-        width, x, x_bytes, out, out_bytes = arg(args, 1), arg(args, 2), arg(args, 3), arg(args, 4), arg(args, 5)
+        width, x, x_bytes, out, out_bytes = (
+            arg(args, 1),
+            arg(args, 2),
+            arg(args, 3),
+            arg(args, 4),
+            arg(args, 5),
+        )
         parts = (width + COLUMNS - 1) // COLUMNS
         units = load_i64(arg(args, 0)) * parts
         for unit in range(units * thread // num_threads, units * (thread + 1) // num_threads):
@@ -201,7 +207,13 @@ def copy_columns(args: int, thread: int, num_threads: int) -> None:
 
     Row t of ``out`` comes from row ``list[t]`` of x, or from row t when there is no list (0).
     """
-    num_heads, width, x, x_bytes, head_bytes = arg(args, 1), arg(args, 2), arg(args, 3), arg(args, 4), arg(args, 5)
+    num_heads, width, x, x_bytes, head_bytes = (
+        arg(args, 1),
+        arg(args, 2),
+        arg(args, 3),
+        arg(args, 4),
+        arg(args, 5),
+    )
     out, out_bytes, rows = arg(args, 6), arg(args, 7), arg(args, 8)
     units = load_i64(arg(args, 0)) * num_heads
     for unit in range(units * thread // num_threads, units * (thread + 1) // num_threads):

@@ -81,11 +81,20 @@ def _copier(type_name: str) -> tuple[Callable[[int, int], None], int, int]:
 
 @kernel_family
 def embed(type_name: str) -> Any:
-    """Look up rows: rows cell, tokens, table, its row bytes, first column, width, out, its row bytes, scale, scratch."""
+    """Make the kernel of a block format.
+
+    Its arguments: rows cell, tokens, table, its row bytes, first column, width, out, its row bytes, scale, scratch.
+    """
     unpack, columns, block_bytes = _copier(type_name)
 
     def run(args: int, thread: int, num_threads: int) -> None:
-        tokens, table, table_bytes, start, width = arg(args, 1), arg(args, 2), arg(args, 3), arg(args, 4), arg(args, 5)
+        tokens, table, table_bytes, start, width = (
+            arg(args, 1),
+            arg(args, 2),
+            arg(args, 3),
+            arg(args, 4),
+            arg(args, 5),
+        )
         out, out_bytes, scale = arg(args, 6), arg(args, 7), float_arg(args, 8)
         scratch = load_i64(arg(args, 9)) + thread * load_i64(arg(args, 9) + 8)
         first, stop = start // columns, (start + width + columns - 1) // columns

@@ -150,7 +150,7 @@ class CpuExecutable:
             ("state slot", step.state_slots, max(1, limits.num_state_slots)),
             ("output row", step.output_rows, len(step.tokens)),
         ):
-            if values.size and not (0 <= values.min() and values.max() < stop):
+            if values.size and (values.min() < 0 or values.max() >= stop):
                 raise BackendError(f"a step has a {what} of {values.max()}, expected 0 to {stop - 1}")
 
 

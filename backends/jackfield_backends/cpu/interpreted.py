@@ -78,7 +78,8 @@ class InterpretedInputs:
 
     def state(self, state: ConvState | RecurrentState, sequence: int) -> F32:
         """Return a sequence's state, to be changed in place."""
-        return self.storage.states[state.id][self.step.state_slots[sequence]]
+        slot: F32 = self.storage.states[state.id][self.step.state_slots[sequence]]
+        return slot
 
     def append(self, cache: KvCache, keys: F32, values: F32) -> None:
         """Store the step's keys and values."""

@@ -79,12 +79,15 @@ def kv_shape(cache: KvCache, limits: Limits) -> KvShape:
 @routine
 def page_address(base: int, page_bytes: int, page_table: int, position: int, page_size: int) -> int:
     """Return where the page of a position begins; ``page_table`` is the sequence's row."""
-    return base + page_bytes * load_i32(page_table + 4 * (position // page_size))
+    page: int = load_i32(page_table + 4 * (position // page_size))
+    return base + page_bytes * page
 
 
 @kernel_family
 def append(kind: str) -> Any:
-    """Store rows: rows cell, positions, sequences, page table, its row bytes, page size, heads, then for keys and
+    """Make the kernel of a kind of element.
+
+    Its arguments: rows cell, positions, sequences, page table, its row bytes, page size, heads, then for keys and
     for values: address and row bytes of the rows, head width, cache, page bytes.
     """
     size = ELEMENT_BYTES[kind]
@@ -94,7 +97,13 @@ def append(kind: str) -> Any:
     def run(args: int, thread: int, num_threads: int) -> None:
         positions, sequences, tables, table_bytes = arg(args, 1), arg(args, 2), arg(args, 3), arg(args, 4)
         page_size, num_heads = arg(args, 5), arg(args, 6)
-        k, k_bytes, k_width, keys, key_page = arg(args, 7), arg(args, 8), arg(args, 9), arg(args, 10), arg(args, 11)
+        k, k_bytes, k_width, keys, key_page = (
+            arg(args, 7),
+            arg(args, 8),
+            arg(args, 9),
+            arg(args, 10),
+            arg(args, 11),
+        )
         v, v_bytes, v_width, values, value_page = (
             arg(args, 12), arg(args, 13), arg(args, 14), arg(args, 15), arg(args, 16)
         )  # fmt: skip

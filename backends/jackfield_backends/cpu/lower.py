@@ -8,6 +8,7 @@ from jackfield.descriptors import OpDescriptor, load_attribute
 from jackfield.program import Op, Program
 from jackfield.program.ops import ExpertFeedForward, Linear
 from jackfield_backends.cpu import attention, elementwise, embed, kv, norms, recurrence, rope, routing
+from jackfield_backends.cpu.experts import lower_experts
 from jackfield_backends.cpu.linear import lower_linears
 from jackfield_backends.cpu.lowering import LOWERERS, Lowerer, Lowering
 
@@ -15,15 +16,7 @@ __all__ = ["BACKEND", "lower_ops", "lowerer_of"]
 
 BACKEND = "cpu"
 FAMILIES = (attention, elementwise, embed, kv, norms, recurrence, rope, routing)  # importing them registers
-
-
-def _lower_experts(lowering: Lowering, op: ExpertFeedForward) -> None:
-    from jackfield_backends.cpu.experts import lower_experts
-
-    lower_experts(lowering, op)
-
-
-LOWERERS[ExpertFeedForward] = _lower_experts
+LOWERERS[ExpertFeedForward] = lower_experts
 
 
 def lower_ops(ops: Sequence[Op], program: Program, lowering: Lowering) -> None:

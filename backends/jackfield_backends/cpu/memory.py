@@ -27,7 +27,9 @@ def aligned_bytes(num_bytes: int, what: str) -> npt.NDArray[np.uint8]:
         OutOfMemory: The system refuses; the message says how much was wanted and what for.
     """
     try:
-        block = np.zeros(num_bytes + 2 * ALIGNMENT, np.uint8)  # one for the start, one to be read past the end
+        block = np.zeros(
+            num_bytes + 2 * ALIGNMENT, np.uint8
+        )  # one for the start, one to be read past the end
     except MemoryError as error:
         raise OutOfMemory(
             f"{what} needs {num_bytes / 2**20:.0f} MiB, which the system refused; use a smaller context, "

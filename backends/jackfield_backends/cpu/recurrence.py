@@ -13,7 +13,6 @@ Letters: T rows, H heads, P rows and N columns of a head's state, G groups, K ta
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -67,8 +66,10 @@ def identity(x: Any) -> Any:
 
 @kernel_family
 def convolve(activation: str) -> Any:
-    """Convolve: sequences cell, row starts, slots, channels, K, x, row bytes, out, row bytes, weight ``[K][channels]``,
-    bias or 0, state, bytes of a slot.
+    """Make the kernel of an activation.
+
+    Its arguments: sequences cell, row starts, slots, channels, K, x, row bytes, out, row bytes, weight
+    ``[K][channels]``, bias or 0, state, bytes of a slot.
     """
     function = identity if activation == NONE else ACTIVATIONS[activation]
 
@@ -80,7 +81,10 @@ def convolve(activation: str) -> Any:
         units = load_i64(arg(args, 0)) * parts
         for unit in range(units * thread // num_threads, units * (thread + 1) // num_threads):
             b, begin = unit // parts, unit % parts * CHANNELS
-            first, num_rows = load_i32(starts + 4 * b), load_i32(starts + 4 * b + 4) - load_i32(starts + 4 * b)
+            first, num_rows = (
+                load_i32(starts + 4 * b),
+                load_i32(starts + 4 * b + 4) - load_i32(starts + 4 * b),
+            )
             state = states + load_i32(slots + 4 * b) * slot_bytes
             rows, to = x + first * x_bytes, out + first * out_bytes
             for c in range(begin, min(begin + CHANNELS, width), 16):
@@ -88,7 +92,9 @@ def convolve(activation: str) -> Any:
                     value = load_f32x16(bias + 4 * c) if bias else splat(F0)
                     for i in range(taps):
                         row = source_row(rows, x_bytes, state, width, taps, t - taps + 1 + i)
-                        value = fma(load_f32x16(row + 4 * c), load_f32x16(weight + 4 * (i * width + c)), value)
+                        value = fma(
+                            load_f32x16(row + 4 * c), load_f32x16(weight + 4 * (i * width + c)), value
+                        )
                     store_first(to + t * out_bytes + 4 * c, function(value), width - c)
                 if num_rows > 0:
                     for i in range(taps - 1):
@@ -141,8 +147,10 @@ def scan_row(state: int, columns: int, decay: np.float32, gain: np.float32, b: i
 
 @kernel
 def scan(args: int, thread: int, num_threads: int) -> None:
-    """Scan: sequences cell, row starts, slots, H, P, N, heads of a group, then address and row bytes of x, B, C, dt
-    and out, addresses of A, D and the bias of dt, state, bytes of a slot.
+    """Scan.
+
+    Its arguments: sequences cell, row starts, slots, H, P, N, heads of a group, then address and row bytes of x, B,
+    C, dt and out, addresses of A, D and the bias of dt, state, bytes of a slot.
     """
     starts, slots, heads, width, columns, share = (
         arg(args, 1), arg(args, 2), arg(args, 3), arg(args, 4), arg(args, 5), arg(args, 6)
@@ -237,8 +245,10 @@ delta_wide, delta_narrow = delta_step(STRETCH // 16), delta_step(1)
 
 @kernel
 def delta(args: int, thread: int, num_threads: int) -> None:
-    """Run the rule: sequences cell, row starts, slots, H, P, N, key heads, tiled, then address and row bytes of q, k, v,
-    g, β and out, state, bytes of a slot, scale.
+    """Run the rule.
+
+    Its arguments: sequences cell, row starts, slots, H, P, N, key heads, tiled, then address and row bytes of q, k,
+    v, g, β and out, state, bytes of a slot, scale.
     """
     starts, slots, heads, rows, columns = arg(args, 1), arg(args, 2), arg(args, 3), arg(args, 4), arg(args, 5)
     key_heads, tiled, states, slot_bytes = arg(args, 6), arg(args, 7), arg(args, 20), arg(args, 21)

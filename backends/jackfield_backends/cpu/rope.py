@@ -20,8 +20,7 @@ from numba import types
 from jackfield.program import RopeLayout, RopeTable, Rows
 from jackfield.program.ops import Rope
 from jackfield_backends.cpu.emit import Value
-from jackfield_backends.cpu.kernel import F64
-from jackfield_backends.cpu.kernel import arg, float_arg, kernel, kernel_family, load_i64, routine
+from jackfield_backends.cpu.kernel import F64, arg, float_arg, kernel, kernel_family, load_i64, routine
 from jackfield_backends.cpu.lowering import Lowering, lowers
 from jackfield_backends.cpu.memory import aligned
 from jackfield_backends.cpu.simd import (
@@ -40,7 +39,13 @@ __all__ = ["rotation_table"]
 @kernel
 def make_rotations(args: int, thread: int, num_threads: int) -> None:
     """Tabulate cosines, then sines: rows cell, positions, float64 frequencies, pairs, out, row bytes, magnitude."""
-    positions, frequencies, pairs, out, row_bytes = arg(args, 1), arg(args, 2), arg(args, 3), arg(args, 4), arg(args, 5)
+    positions, frequencies, pairs, out, row_bytes = (
+        arg(args, 1),
+        arg(args, 2),
+        arg(args, 3),
+        arg(args, 4),
+        arg(args, 5),
+    )
     magnitude = float_arg(args, 6)
     units = load_i64(arg(args, 0)) * pairs
     for unit in range(units * thread // num_threads, units * (thread + 1) // num_threads):

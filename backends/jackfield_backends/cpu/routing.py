@@ -93,7 +93,9 @@ def rule_out_groups(eligible: int, num_experts: int, groups: int, used: int, sum
 
 @kernel_family
 def route(score: str) -> Any:
-    """Route rows: rows cell, logits, their row bytes, E, bias or 0, normalise, scale, groups, groups used, experts,
+    """Make the kernel of a score.
+
+    Its arguments: rows cell, logits, their row bytes, E, bias or 0, normalise, scale, groups, groups used, experts,
     their row bytes, weights, their row bytes, k, scratch.
     """
     is_softmax, is_sigmoid = score == RouterScore.SOFTMAX, score == RouterScore.SIGMOID
@@ -101,14 +103,23 @@ def route(score: str) -> Any:
     def run(args: int, thread: int, num_threads: int) -> None:
         logits, row_bytes, num_experts, bias = arg(args, 1), arg(args, 2), arg(args, 3), arg(args, 4)
         normalize, scale, groups, used = arg(args, 5), float_arg(args, 6), arg(args, 7), arg(args, 8)
-        experts, expert_bytes, weights, weight_bytes = arg(args, 9), arg(args, 10), arg(args, 11), arg(args, 12)
+        experts, expert_bytes, weights, weight_bytes = (
+            arg(args, 9),
+            arg(args, 10),
+            arg(args, 11),
+            arg(args, 12),
+        )
         k = arg(args, 13)
         scores = load_i64(arg(args, 14)) + thread * load_i64(arg(args, 14) + 8)
         eligible = scores + 4 * num_experts + 64
         sums = eligible + 4 * num_experts + 64
         num_rows = load_i64(arg(args, 0))
         for t in range(num_rows * thread // num_threads, num_rows * (thread + 1) // num_threads):
-            row, chosen, shares = logits + t * row_bytes, experts + t * expert_bytes, weights + t * weight_bytes
+            row, chosen, shares = (
+                logits + t * row_bytes,
+                experts + t * expert_bytes,
+                weights + t * weight_bytes,
+            )
             if is_softmax:
                 softmax(row, num_experts, scores)
             for i in range(0, num_experts, 16):

@@ -1,0 +1,80 @@
+"""Attention over pages against the reference: groups, widths, windows, sinks, prefill and decode."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.jit
+
+NEAR_F16 = {"rtol": 2e-3, "atol": 2e-3}  # keys and values are rounded to 11 bits
+NEAR_F32 = {"rtol": 1e-5, "atol": 1e-5}
+ROWS = 24
+
+
+def rows(generator, width, scale=1.0):
+    return (scale * generator.standard_normal((ROWS, width))).astype(np.float32)
+
+
+def open_attention(
+    pair, generator, heads, kv_heads, width, values=None, *, sinks=False, kv_type="f16", **options
+):
+    values = values or width
+    inputs = {
+        "q": rows(generator, heads * width, 2.0), "k": rows(generator, kv_heads * width),
+        "v": rows(generator, kv_heads * values),
+    }  # fmt: skip
+    weights = {"sinks": rows(generator, heads)[0]} if sinks else {}
+    window = options.get("window")
+
+    def body(b, i):
+        cache = b.kv_cache(kv_heads, width, values, window)
+        b.kv_append(i["k"], i["v"], cache)
+        sink = b.weight("sinks", heads) if sinks else None
+        return b.attend(i["q"], cache, heads, scale=width**-0.5, sinks=sink, **options)
+
+    return pair(inputs, weights, body, kv_type=kv_type)
+
+
+def check(made, tolerance):
+    """Prefill, decode, a mixed batch, and long enough for several pages."""
+    for spans in [((0, 0, 24),), ((0, 2, 3),), ((0, 3, 4), (1, 0, 17), (2, 5, 6)), ((2, 0, 24), (1, 4, 5))]:
+        ours, theirs = made.step(*spans)
+        np.testing.assert_allclose(ours, theirs, **tolerance)
+
+
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "width", "values"),
+    [(2, 2, 8, 8), (4, 2, 16, 24), (6, 1, 20, 20), (7, 1, 16, 40), (16, 1, 16, 16)],
+)
+def test_groups_and_widths(pair, generator, heads, kv_heads, width, values) -> None:
+    check(open_attention(pair, generator, heads, kv_heads, width, values), NEAR_F16)
+
+
+def test_float32_cache(pair, generator) -> None:
+    check(open_attention(pair, generator, 4, 2, 16, kv_type="f32"), NEAR_F32)
+
+
+@pytest.mark.parametrize("window", [1, 5, 20])
+def test_window(pair, generator, window) -> None:
+    check(open_attention(pair, generator, 4, 2, 16, kv_type="f32", window=window), NEAR_F32)
+
+
+def test_softcap_and_sinks(pair, generator) -> None:
+    check(open_attention(pair, generator, 4, 2, 16, kv_type="f32", softcap=3.0, sinks=True), NEAR_F32)
+
+
+def test_threads_do_not_change_a_bit(pair, generator) -> None:
+    alone = open_attention(pair, np.random.default_rng(1), 4, 2, 16)
+    crowd = open_attention(pair, np.random.default_rng(1), 4, 2, 16)
+    many = open_attention(pair, np.random.default_rng(1), 4, 2, 16)
+    for spans in [((0, 0, 24),), ((0, 2, 3), (1, 0, 9))]:
+        expected, _ = alone.step(*spans)
+        for other in (crowd, many):
+            np.testing.assert_array_equal(other.step(*spans)[0], expected)
+
+
+def test_a_poisoned_key_spreads_to_its_rows_only(pair, generator) -> None:
+    made = open_attention(pair, generator, 4, 2, 16)
+    table = made.step((0, 0, 24))[0]
+    assert np.isfinite(table).all()
