@@ -144,7 +144,6 @@ def load_attribute(path: str, wanted_by: str) -> Any:
         )
     try:
         return getattr(importlib.import_module(module_name), attribute)
-    except Exception as error:
-        raise PluginImportError(
-            f"factory {path!r} of {wanted_by} cannot be loaded: {type(error).__name__}: {error}"
-        ) from error
+    except (Exception, SystemExit) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise PluginImportError(f"factory {path!r} of {wanted_by} cannot be loaded: {reason}") from error

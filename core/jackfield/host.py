@@ -1,19 +1,18 @@
-"""The host: loads plugins, checks what they declare, and finds things by name."""
+"""The host: owns a process's plugins, checks what they declare, and finds things by name."""
 
 from __future__ import annotations
 
 import logging
 import os
-import traceback
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pluggy
 
-from jackfield import hooks
 from jackfield.descriptors import (
     ArchitectureDescriptor,
     BackendDescriptor,
@@ -24,22 +23,25 @@ from jackfield.descriptors import (
     SamplerDescriptor,
     TokenizerDescriptor,
 )
-from jackfield.errors import DuplicateName, PluginError, PluginImportError, UnknownName, did_you_mean
+from jackfield.errors import DuplicateName, PluginError, UnknownName, did_you_mean
+from jackfield.plugins import RAISED_BY_PLUGINS, Plugin, PluginLoader, allow_list
 
 __all__ = ["Host", "PluginReport"]
 
 log = logging.getLogger("jackfield.host")
 D = TypeVar("D", bound=Descriptor)
+MAX_FAILURES = 5
+FAILURE_WINDOW_S = 60.0
 
-KINDS: Mapping[str, str] = MappingProxyType(
+KINDS: Mapping[str, tuple[str, type[Descriptor]]] = MappingProxyType(
     {
-        "architecture": "jackfield_architectures",
-        "op": "jackfield_ops",
-        "backend": "jackfield_backends",
-        "tokenizer": "jackfield_tokenizers",
-        "chat format": "jackfield_chat_formats",
-        "sampler": "jackfield_samplers",
-        "protocol": "jackfield_protocols",
+        "architecture": ("jackfield_architectures", ArchitectureDescriptor),
+        "op": ("jackfield_ops", OpDescriptor),
+        "backend": ("jackfield_backends", BackendDescriptor),
+        "tokenizer": ("jackfield_tokenizers", TokenizerDescriptor),
+        "chat format": ("jackfield_chat_formats", ChatFormatDescriptor),
+        "sampler": ("jackfield_samplers", SamplerDescriptor),
+        "protocol": ("jackfield_protocols", ProtocolDescriptor),
     }
 )
 
@@ -50,8 +52,8 @@ class PluginReport:
 
     Attributes:
         state: ``loaded``, ``blocked`` (not in the allow-list) or ``failed``.
-        reason: Why it is not loaded, one sentence; empty when it is.
-        traceback: The whole import error, for ``jackfield plugins --verbose``.
+        reason: Why it is not loaded or no longer called, one sentence; empty when all is well.
+        traceback: The whole error, for ``jackfield plugins --verbose``.
     """
 
     name: str
@@ -64,37 +66,22 @@ class PluginReport:
     traceback: str = ""
 
 
-@dataclass
-class _Plugin:
-    """A plugin while it is being loaded."""
-
-    name: str
-    module: object | None = None
-    distribution: str = "-"
-    version: str = "-"
-    state: str = "loaded"
-    reason: str = ""
-    traceback: str = ""
-    declares: list[str] = field(default_factory=list)
-
-    @property
-    def owner(self) -> str:
-        return f"{self.name!r} ({self.distribution} {self.version})"
-
-
 class Host:
     """Own the plugins of one process.
+
+    A plugin that fails (an import error, a hook that does not exist or is not marked, a name another one
+    has already declared) is left out whole, logged, and reported with its reason. It is raised instead
+    when the operator named that plugin: in ``plugins``, ``required`` or the allow-list.
 
     Args:
         plugins: Modules or objects with hook implementations, by name; for tests and libraries.
         installed: Also load the entry points of group ``jackfield``.
         allow: Names to load, all when ``None``; the environment variable ``JACKFIELD_PLUGINS``
             (comma-separated) is the default.
-        required: Names that must load: a failure of one of them is raised instead of reported.
+        required: Names that must load.
 
     Raises:
-        DuplicateName: Two plugins declare one name of one kind.
-        PluginError: A plugin implements a hook that does not exist, or a required one failed.
+        PluginError: A plugin that was named failed, or no such plugin is installed.
     """
 
     def __init__(
@@ -105,105 +92,51 @@ class Host:
         allow: Iterable[str] | None = None,
         required: Iterable[str] = (),
     ) -> None:
-        self._manager = pluggy.PluginManager(hooks.PROJECT)
-        self._manager.add_hookspecs(hooks)
-        self._allow = _allow_list(allow)
-        self._required = frozenset(required)
-        self._plugins: list[_Plugin] = []
-        for name, module in (plugins or {}).items():
-            self._register(_Plugin(name, module))
-        for entry in _entry_points() if installed else ():
-            self._load(entry)
-        self._trace()
+        self._is_traced = "hooks" in os.environ.get("JACKFIELD_TRACE", "").split(",")
+        self._loader = PluginLoader(allow_list(allow), frozenset(required))
+        self._loader.add_given(plugins or {})
+        if installed:
+            self._loader.add_installed()
         self._declared: dict[str, dict[str, Descriptor]] = {kind: {} for kind in KINDS}
-        for plugin in self._plugins:
+        self._owners: dict[tuple[str, str], Plugin] = {}
+        self._failures: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=MAX_FAILURES))
+        for plugin in self._loader.plugins:
             self._collect(plugin)
-
-    # ---- loading ----
-
-    def _load(self, entry: EntryPoint) -> None:
-        distribution = entry.dist
-        plugin = _Plugin(
-            entry.name,
-            distribution=distribution.name if distribution else "-",
-            version=distribution.version if distribution else "-",
-        )
-        if self._allow is not None and entry.name not in self._allow:
-            plugin.state, plugin.reason = "blocked", "not in the allow-list"
-            self._plugins.append(plugin)
-            return
-        try:
-            plugin.module = entry.load()
-        except Exception as error:
-            self._fail(plugin, error)
-            return
-        self._register(plugin)
-
-    def _register(self, plugin: _Plugin) -> None:
-        assert plugin.module is not None
-        self._plugins.append(plugin)
-        try:
-            self._manager.register(plugin.module, name=plugin.name)
-            self._check_hook_names(plugin)
-        except Exception as error:
-            self._plugins.pop()
-            self._fail(plugin, error)
-
-    def _check_hook_names(self, plugin: _Plugin) -> None:
-        known = [name for name in dir(hooks) if name.startswith("jackfield_")]
-        for name in dir(plugin.module):
-            marked = hasattr(getattr(plugin.module, name, None), "jackfield_impl")
-            if marked and name not in known:
-                self._manager.unregister(name=plugin.name)
-                raise PluginError(
-                    f"plugin {plugin.owner} implements unknown hook {name!r}.{did_you_mean(name, known)}"
-                )
-
-    def _fail(self, plugin: _Plugin, error: Exception) -> None:
-        plugin.state = "failed"
-        plugin.reason = f"{type(error).__name__}: {error}"
-        plugin.traceback = "".join(traceback.format_exception(error))
-        self._plugins.append(plugin)
-        if plugin.name in self._required or plugin.name in (self._allow or ()):
-            raise PluginImportError(f"plugin {plugin.owner} failed: {plugin.reason}") from error
-        log.warning("plugin %s failed and is left out: %s", plugin.owner, plugin.reason)
-
-    def _trace(self) -> None:
-        if "hooks" in os.environ.get("JACKFIELD_TRACE", "").split(","):
-            self._manager.trace.root.setwriter(lambda text: log.info("%s", text.rstrip()))
-            self._manager.enable_tracing()
 
     # ---- collecting ----
 
-    def _collect(self, plugin: _Plugin) -> None:
-        for kind, hook_name in KINDS.items():
-            implementation = getattr(plugin.module, hook_name, None)
-            if plugin.state != "loaded" or implementation is None:
-                continue
-            try:
-                declared: list[Descriptor] = list(implementation())
-            except Exception as error:
-                self._plugins.remove(plugin)
-                self._manager.unregister(name=plugin.name)
-                self._fail(plugin, error)
-                return
-            for descriptor in declared:
-                self._declare(kind, descriptor, plugin)
+    def _collect(self, plugin: Plugin) -> None:
+        """Take what a plugin declares: all of it, or none when anything is wrong."""
+        try:
+            found = [(kind, descriptor) for kind in KINDS for descriptor in self._ask(kind, plugin)]
+            self._check_names(found, plugin)
+        except RAISED_BY_PLUGINS as error:
+            self._loader.fail(plugin, error)
+            return
+        for kind, descriptor in found:
+            plugin.declares.append(f"{kind} {descriptor.name}")
+            for name in descriptor.names:
+                self._declared[kind][name] = descriptor
+                self._owners[kind, name] = plugin
 
-    def _declare(self, kind: str, descriptor: Descriptor, plugin: _Plugin) -> None:
-        table = self._declared[kind]
-        for name in descriptor.names:
-            if name in table:
-                raise DuplicateName(
-                    f"plugins {self._owner_of(kind, name)} and {plugin.owner} both declare {kind} {name!r};"
-                    f" leave one out with JACKFIELD_PLUGINS"
-                )
-            table[name] = descriptor
-        plugin.declares.append(f"{kind} {descriptor.name}")
+    def _ask(self, kind: str, plugin: Plugin) -> list[Descriptor]:
+        hook_name, expected = KINDS[kind]
+        declared: list[Descriptor] = []
+        for implementation in self._implementations(hook_name):
+            if implementation.plugin is plugin.module:
+                declared += _checked(self._call(implementation, hook_name, {}), expected, plugin, hook_name)
+        return declared
 
-    def _owner_of(self, kind: str, name: str) -> str:
-        wanted = f"{kind} {self._declared[kind][name].name}"
-        return next(plugin.owner for plugin in self._plugins if wanted in plugin.declares)
+    def _check_names(self, found: Iterable[tuple[str, Descriptor]], plugin: Plugin) -> None:
+        taken = dict(self._owners)
+        for kind, descriptor in found:
+            for name in descriptor.names:
+                owner = taken.setdefault((kind, name), plugin)
+                if owner is not plugin:
+                    raise DuplicateName(
+                        f"plugins {owner.owner} and {plugin.owner} both declare {kind} {name!r};"
+                        f" leave one out with JACKFIELD_PLUGINS"
+                    )
 
     # ---- finding ----
 
@@ -272,21 +205,51 @@ class Host:
         unique = dict.fromkeys(self._declared[kind].values())
         return [descriptor for descriptor in unique if isinstance(descriptor, kind_type)]
 
-    # ---- observing ----
+    # ---- calling ----
 
     def observe(self, hook_name: str, **arguments: Any) -> None:
-        """Call an observing hook; an exception of a plugin is logged by name and goes no further."""
-        caller: pluggy.HookCaller = getattr(self._manager.hook, hook_name)
-        for implementation in caller.get_hookimpls():
+        """Call an observing hook; an exception of a plugin is logged by name and goes no further.
+
+        A plugin whose observers raise five times within a minute is not called again.
+        """
+        for implementation in self._implementations(hook_name):
             wanted = {name: arguments[name] for name in implementation.argnames}
-            _call_observer(implementation.plugin_name, implementation.function, wanted)
+            try:
+                self._call(implementation, hook_name, wanted)
+            except RAISED_BY_PLUGINS as error:
+                log.error("plugin %r raised in %s", implementation.plugin_name, hook_name, exc_info=error)
+                self._count_failure(implementation, error)
 
     def has_observers(self, hook_name: str) -> bool:
         """Tell whether any plugin implements that observing hook."""
-        return bool(getattr(self._manager.hook, hook_name).get_hookimpls())
+        return bool(self._implementations(hook_name))
+
+    def _implementations(self, hook_name: str) -> list[pluggy.HookImpl]:
+        caller: pluggy.HookCaller = getattr(self._loader.manager.hook, hook_name)
+        return caller.get_hookimpls()
+
+    def _call(self, implementation: pluggy.HookImpl, hook_name: str, arguments: dict[str, Any]) -> Any:
+        answer = implementation.function(**arguments)
+        if self._is_traced:
+            log.info(
+                "%s of plugin %r(%r) returned %r", hook_name, implementation.plugin_name, arguments, answer
+            )
+        return answer
+
+    def _count_failure(self, implementation: pluggy.HookImpl, error: BaseException) -> None:
+        failures = self._failures[implementation.plugin_name]
+        failures.append(time.monotonic())
+        if len(failures) < MAX_FAILURES or failures[-1] - failures[0] > FAILURE_WINDOW_S:
+            return
+        self._loader.manager.unregister(name=implementation.plugin_name)
+        plugin = next(p for p in self._loader.plugins if p.module is implementation.plugin)
+        plugin.reason = f"its observers raised {MAX_FAILURES} times and are no longer called: {error!r}"
+        log.error("plugin %s: %s", plugin.owner, plugin.reason)
+
+    # ---- reporting ----
 
     def report(self) -> list[PluginReport]:
-        """Return one row for each installed plugin, loaded or not."""
+        """Return one row for each installed plugin, loaded or not, in the order they were found."""
         return [
             PluginReport(
                 name=plugin.name,
@@ -298,29 +261,23 @@ class Host:
                 declares=tuple(plugin.declares),
                 traceback=plugin.traceback,
             )
-            for plugin in self._plugins
+            for plugin in self._loader.plugins
         ]
 
-    def _hooks_of(self, plugin: _Plugin) -> tuple[str, ...]:
-        if plugin.module is None or not self._manager.is_registered(plugin.module):
+    def _hooks_of(self, plugin: Plugin) -> tuple[str, ...]:
+        if plugin.state != "loaded":
             return ()
-        callers = self._manager.get_hookcallers(plugin.module) or []
+        callers = self._loader.manager.get_hookcallers(plugin.module) or []
         return tuple(sorted(caller.name for caller in callers))
 
 
-def _allow_list(allow: Iterable[str] | None) -> frozenset[str] | None:
-    if allow is not None:
-        return frozenset(allow)
-    names = os.environ.get("JACKFIELD_PLUGINS", "")
-    return frozenset(name.strip() for name in names.split(",") if name.strip()) or None
-
-
-def _entry_points() -> list[EntryPoint]:
-    return sorted(entry_points(group=hooks.PROJECT), key=lambda entry: entry.name)
-
-
-def _call_observer(plugin_name: str, function: Callable[..., Any], arguments: dict[str, Any]) -> None:
-    try:
-        function(**arguments)
-    except Exception:
-        log.exception("plugin %r raised in an observing hook", plugin_name)
+def _checked(
+    answer: object, expected: type[Descriptor], plugin: Plugin, hook_name: str
+) -> Iterable[Descriptor]:
+    if not isinstance(answer, Iterable):
+        raise PluginError(f"{hook_name} of plugin {plugin.owner} returned {answer!r}; expected a list")
+    for descriptor in cast("Iterable[object]", answer):
+        if not isinstance(descriptor, expected):
+            problem = f"returned {descriptor!r}; expected {expected.__name__}"
+            raise PluginError(f"{hook_name} of plugin {plugin.owner} {problem}")
+        yield descriptor
