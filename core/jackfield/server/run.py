@@ -11,15 +11,12 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-import uvicorn
-
-from jackfield.errors import ConfigError, Unavailable
+from jackfield.errors import ConfigError
 from jackfield.host import Host
 from jackfield.server.app import RailApp, build_app
-from jackfield.server.connection import connection_class
+from jackfield.server.draining import DrainingServer
 from jackfield.server.logs import configure_logging
 from jackfield.server.settings import ServerSettings
 from jackfield.service.contract import Service
@@ -27,7 +24,6 @@ from jackfield.service.contract import Service
 __all__ = ["bind", "serve"]
 
 log = logging.getLogger("jackfield.server")
-LAST_WRITES_S = 0.5
 SECOND_SIGNAL_S = 0.9
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -107,7 +103,7 @@ class _Run:
         self._exit_code = 0
         self._asked = asyncio.Event()
         self._forced = asyncio.Event()
-        self._server = _Server(_uvicorn_config(app, settings), app, service, settings.drain_s, self._forced)
+        self._server = DrainingServer(app, forced=self._forced)
 
     async def main(self) -> int:
         loop = asyncio.get_running_loop()
@@ -119,6 +115,8 @@ class _Run:
         announcing = asyncio.ensure_future(self._announce(serving))
         try:
             await serving
+        except OSError as error:
+            raise ConfigError(f"cannot listen: {error.strerror or error}; choose another --port") from None
         finally:
             announcing.cancel()
         return self._exit_code
@@ -156,72 +154,6 @@ class _Run:
         self._exit_code = 128 + number
         self._forced.set()
         asyncio.get_running_loop().call_later(SECOND_SIGNAL_S, os._exit, self._exit_code)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server with our way of stopping: its own never ends while a stream is open."""
-
-    def __init__(
-        self, config: uvicorn.Config, app: RailApp, service: Service, drain_s: float, forced: asyncio.Event
-    ) -> None:
-        super().__init__(config)
-        self._app = app
-        self._service = service
-        self._drain_s = drain_s
-        self._forced = forced
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Leave signals to ``_Run``."""
-        yield
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, drain, end what is left, then run the shutdown hooks once."""
-        for listening in self.servers:
-            listening.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        await self._drain()
-        self._app.layers.rail.streams.end_all(Unavailable("the server is shutting down", retry_after_s=5))
-        await self._wait_for_connections(LAST_WRITES_S)
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-        await self._wait_for_connections(LAST_WRITES_S)
-        await self.lifespan.shutdown()
-
-    async def _drain(self) -> None:
-        stopping = asyncio.ensure_future(self._service.stop(self._drain_s))
-        forced = asyncio.ensure_future(self._forced.wait())
-        await asyncio.wait(
-            {stopping, forced}, timeout=self._drain_s + 5.0, return_when=asyncio.FIRST_COMPLETED
-        )
-        forced.cancel()
-        if not stopping.done():
-            stopping.cancel()
-            await asyncio.wait({stopping}, timeout=0.1)
-            await asyncio.wait({asyncio.ensure_future(self._service.stop(0.0))}, timeout=LAST_WRITES_S)
-        elif (error := stopping.exception()) is not None:
-            log.error("stopping the engine failed", exc_info=error)
-
-    async def _wait_for_connections(self, timeout_s: float) -> None:
-        deadline_s = asyncio.get_running_loop().time() + timeout_s
-        while self.server_state.connections and asyncio.get_running_loop().time() < deadline_s:
-            await asyncio.sleep(0.01)
-
-
-def _uvicorn_config(app: RailApp, settings: ServerSettings) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http=connection_class(settings.bodies.header_arrival_s),
-        ws="none",
-        loop="asyncio",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        h11_max_incomplete_event_size=settings.bodies.header_bytes,
-    )
 
 
 def _name(number: int) -> str:

@@ -22,7 +22,7 @@ MINE, NOT_MINE = 2, 0
 
 
 def claims_chat(body: object, headers: Mapping[str, str]) -> int:
-    """Return 2 for the page's bodies and 0 for Ollama's; Ollama's own claim is 1 for everything."""
+    """Return 2 for the page's bodies and 0 for Ollama's."""
     if not isinstance(body, dict):
         return NOT_MINE
     fields = cast("dict[str, Any]", body)
@@ -30,8 +30,7 @@ def claims_chat(body: object, headers: Mapping[str, str]) -> int:
     is_ollamas = _has(fields, OLLAMA_FIELDS, OLLAMA_MESSAGE_FIELDS)
     model = fields.get("model")
     if model is None or (isinstance(model, str) and not model.strip()):
-        wants_events = "text/event-stream" in headers.get("accept", "")
-        return MINE if is_ours or wants_events or not is_ollamas else NOT_MINE
+        return MINE if is_ours or not is_ollamas else NOT_MINE
     if is_ollamas and headers.get("user-agent", "").startswith("ollama"):
         return NOT_MINE
     return MINE if is_ours else NOT_MINE
@@ -45,4 +44,6 @@ def _turns(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     messages = fields.get("messages")
     if not isinstance(messages, list):
         return []
-    return [turn for turn in cast("Iterable[dict[str, Any]]", messages) if isinstance(turn, dict)]
+    return [
+        cast("dict[str, Any]", turn) for turn in cast("Iterable[object]", messages) if isinstance(turn, dict)
+    ]

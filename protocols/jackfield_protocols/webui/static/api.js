@@ -18,12 +18,12 @@ export function onKeyNeeded(ask) {
   askForKey = ask;
 }
 
-async function send(method, path, { body, form, signal } = {}) {
+async function send(method, path, { body, form, signal, isQuiet = false } = {}) {
   const headers = body === undefined ? {} : { "content-type": "application/json" };
   if (key.get()) headers.authorization = `Bearer ${key.get()}`;
   const payload = form ?? (body === undefined ? undefined : JSON.stringify(body));
   const response = await fetch(path, { method, headers, body: payload, signal });
-  if (response.status === 401 && (await askForKey())) return send(method, path, { body, form, signal });
+  if (response.status === 401 && !isQuiet && (await askForKey())) return send(method, path, { body, form, signal });
   if (!response.ok) throw new ApiError(response.status, await reason(response));
   return response;
 }

@@ -18,9 +18,9 @@ let isFollowing = true;
 
 // ---- the server ----
 
-async function refreshModel() {
+async function refreshModel(isQuiet) {
   try {
-    const models = await call("GET", "/api/models");
+    const models = await call("GET", "/api/models", { isQuiet });
     $("model-name").textContent = models.loaded ?? "no model loaded";
     $("model").title = models.loaded ? `${models.architecture} · ${models.loadedBackend} · context ${models.contextLength}` : "";
     $("lamp").className = models.loaded ? "lamp on" : "lamp off";
@@ -62,7 +62,8 @@ async function* answer(signal) {
 // ---- drawing ----
 
 class AnswerView {
-  constructor() {
+  constructor(firstTurn) {
+    this.firstTurn = firstTurn;
     this.text = "";
     this.thoughts = "";
     this.waiting = element("div", "waiting", element("i"), element("span", "", "Reading"));
@@ -186,7 +187,8 @@ async function ask(text) {
 }
 
 async function respond() {
-  const view = new AnswerView();
+  const conversation = turns;  // a new chat may begin while this answer is being written
+  const view = new AnswerView(conversation.length);
   setRunning(new AbortController());
   try {
     for await (const frame of answer(running.signal)) view.take(frame);
@@ -196,10 +198,10 @@ async function respond() {
     else view.trouble(error.message);
     if (!view.node.querySelector(".foot")) view.foot([]);
   } finally {
-    startsAfresh = false;
-    turns.push({ role: "assistant", content: view.text });
+    if (view.text) conversation.push({ role: "assistant", content: view.text });
+    if (conversation === turns) startsAfresh = !view.text;
     setRunning(null);
-    refreshModel();
+    refreshModel(true);
   }
 }
 
@@ -211,10 +213,9 @@ function stopped(view) {
 
 async function retry(view) {
   if (running) return;
-  const later = [...log.children].slice([...log.children].indexOf(view.node));
-  const answers = later.filter((node) => node.classList.contains("turn")).length;
-  turns.length = Math.max(turns.length - answers, 0);
-  later.forEach((node) => node.remove());
+  while (log.lastElementChild !== view.node) log.lastElementChild.remove();
+  view.node.remove();
+  turns.length = view.firstTurn;
   startsAfresh = true;
   await respond();
 }
@@ -346,19 +347,23 @@ function setTheme(theme) {
   localStorage.setItem("jackfield-theme", theme);
 }
 
-onKeyNeeded(
-  () =>
-    new Promise((resolve) => {
-      $("key").value = "";
-      $("key-dialog").showModal();
-      $("key-dialog").addEventListener("close", () => {
-        key.set($("key").value.trim());
-        resolve(Boolean($("key").value.trim()));
-      }, { once: true });
-    }),
-);
+let keyAnswer = null;
+onKeyNeeded(() => (keyAnswer ??= askForKey().finally(() => (keyAnswer = null))));
+
+function askForKey() {
+  const dialog = $("key-dialog");
+  $("key").value = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    const close = () => {
+      key.set($("key").value.trim());
+      resolve(Boolean(key.get()));
+    };
+    dialog.addEventListener("close", close, { once: true });
+  });
+}
 
 if (localStorage.getItem("jackfield-theme")) setTheme(localStorage.getItem("jackfield-theme"));
 setRunning(null);
-refreshModel();
-setInterval(refreshModel, 30_000);
+refreshModel(false);
+setInterval(() => refreshModel(true), 30_000);
