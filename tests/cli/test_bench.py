@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from jackfield.bench.figures import Figures, median_figures
 from jackfield.bench.shapes import write_shape
 from jackfield.cli import main
@@ -38,7 +39,7 @@ def test_a_shape_is_written_once(tmp_path: Path):
     path = write_shape("tiny", "Q4_K_M", tmp_path)
     written = path.stat().st_mtime_ns
     assert write_shape("tiny", "Q4_K_M", tmp_path).stat().st_mtime_ns == written
-    with pytest.raises(ConfigError, match="no shape 'tinny'.*Did you mean 'tiny'"):
+    with pytest.raises(ConfigError, match=r"no shape 'tinny'.*Did you mean 'tiny'"):
         write_shape("tinny", "Q8_0", tmp_path)
 
 

@@ -198,7 +198,8 @@ class _Compilation:
 
     def _ask(self, child: subprocess.Popen[str], kernel: Kernel) -> ObjectCode | BackendError | None:
         """Return the child's result; ``None`` when the kernel must be compiled in this process."""
-        assert child.stdin is not None and child.stdout is not None
+        assert child.stdin is not None
+        assert child.stdout is not None
         try:
             child.stdin.write(msgspec.json.encode(kernel.spec).decode() + "\n")
             child.stdin.flush()

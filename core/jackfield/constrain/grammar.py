@@ -83,7 +83,8 @@ class Grammars:
 
     @cached_property
     def _vocabulary(self) -> LLTokenizer:
-        return LLTokenizer(_Vocabulary(self._tokenizer), n_vocab=self._tokenizer.vocab_size)
+        vocabulary: Any = _Vocabulary(self._tokenizer)  # of the right form, though not of its class
+        return LLTokenizer(vocabulary, n_vocab=self._tokenizer.vocab_size)
 
 
 class _Vocabulary:
