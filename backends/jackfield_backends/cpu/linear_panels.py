@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
@@ -125,6 +126,11 @@ def transposed(pairs: Sequence[Value]) -> list[Value]:
     return result
 
 
+def _stack_bytes(like: Value, count: int) -> Value:
+    array = cgutils.alloca_once(like.b, ir.ArrayType(I8, count))
+    return like.new(like.b.ptrtoint(array, like.type))
+
+
 def _columns(rows: Sequence[Value]) -> list[Value]:
     """Turn sixteen vectors of float32, a row's each, into vectors of sixteen rows."""
     count = rows[0].count
@@ -146,18 +152,35 @@ class _Unpacking:
 
     def write(self, block: Value, row_bytes: Value, panel: Value, ahead: Value) -> None:
         rows = [block + row_bytes * r for r in range(PANEL_ROWS)]
+        if not self.form.is_light:
+            self._expand(block, row_bytes)
         groups = self.form.groups
         size = self.form.num_sub_blocks // groups
         lines = -(-PANEL_ROWS * self.form.num_bytes // 64)
         for group in range(groups):
             for line in range(group * lines // groups, (group + 1) * lines // groups):
                 ahead.prefetch(64 * line, level=2)
-            quants = [self.form.pairs(rows[i], rows[j], group) for i, j in ROW_PAIRS]
+            quants = [self._pairs(rows, i, j, group) for i, j in ROW_PAIRS]
             for k in range(size):
                 words = [self._stored(pair[k]).bits(I32) for pair in quants]
                 for g, vector in enumerate(transposed(words)):
                     panel.store(vector, self.kind.record_bytes * (group * size + k) + 64 * g)
         self._scales(rows, panel)
+
+    def _expand(self, block: Value, row_bytes: Value) -> None:
+        """Write the quants of every row's block to the stack, in a loop: unrolled, the code would be too long."""
+        self.expanded = _stack_bytes(block, PANEL_ROWS * self.form.elements)
+        with cgutils.for_range(block.b, block.constant(PANEL_ROWS).v) as loop:
+            r = block.new(loop.index)
+            for j in range(self.form.num_sub_blocks):
+                quants = self.form.sub_block(block + row_bytes * r, j)
+                (self.expanded + r * self.form.elements).store(quants, 32 * j)
+
+    def _pairs(self, rows: Sequence[Value], i: int, j: int, group: int) -> list[Value]:
+        if self.form.is_light:
+            return self.form.pairs(rows[i], rows[j], group)
+        offset = 32 * group
+        return [join(*(self.expanded.load(I8, 32, self.form.elements * r + offset) for r in (i, j)))]
 
     def _stored(self, quants: Value) -> Value:
         if self.kind.has_minimum:

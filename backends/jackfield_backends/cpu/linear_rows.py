@@ -24,7 +24,7 @@ from jackfield_backends.cpu.formats import FORMATS
 from jackfield_backends.cpu.formats.block_format import BlockFormat
 from jackfield_backends.cpu.instructions import in_force
 from jackfield_backends.cpu.kernel import arg, kernel_family
-from jackfield_backends.cpu.quantize import ROW_BIAS, ROW_D, ROW_DS, ROW_DS16, SLOT_BYTES
+from jackfield_backends.cpu.quantize import ROW_BIAS, ROW_BIAS16, ROW_D, ROW_DS, ROW_DS16, SLOT_BYTES
 from jackfield_backends.cpu.simd import operation
 
 __all__ = ["row_products"]
@@ -39,7 +39,7 @@ class _Token:
     def __init__(self, part: Value, padded: Value, num_chains: int, num_scales: int) -> None:
         builder = part.b
         self.q = part
-        self.fields = {at: part + padded * at for at in (ROW_D, ROW_DS, ROW_BIAS, ROW_DS16)}
+        self.fields = {at: part + padded * at for at in (ROW_D, ROW_DS, ROW_BIAS, ROW_BIAS16, ROW_DS16)}
         self.chains = [_cell(builder, LANES) for _ in range(num_chains)]
         self.repaid = _cell(builder, num_scales)
 
@@ -123,11 +123,17 @@ class _RowProduct:
             return instructions.dot_small(zero, chunk, activation)
         if not instructions.bias:
             return instructions.dot_signed(zero, chunk, activation)
-        # the two blocks' biases, each in one lane of its own half
-        pair = token.at(ROW_BIAS, block, 1, I64)
-        every = pair.splat(8).bits(I32)
-        chosen = constant(chunk.b, I32, [-1 if i in (0, 9) else 0 for i in range(LANES)], LANES)
-        return instructions.dot_signed(every & chosen, chunk, activation)
+        return instructions.dot_signed(self._biases(token, block), chunk, activation)
+
+    def _biases(self, token: _Token, block: Value) -> Value:
+        """Return the biases of two blocks, each in one of the lanes that take its scale."""
+        if self.form.halves:
+            every = token.at(ROW_BIAS16, block, 4, I32, size=8).lanes([i // 4 for i in range(LANES)])
+            lanes = range(0, LANES, 4)
+        else:
+            every = token.at(ROW_BIAS, block, 1, I64).splat(8).bits(I32)
+            lanes = (0, 9)
+        return every & constant(block.b, I32, [-1 if i in lanes else 0 for i in range(LANES)], LANES)
 
     def _field(self, token: _Token, field: int, block: Value, is_half: bool) -> Value:
         size = 8 if field == ROW_DS16 else 4
