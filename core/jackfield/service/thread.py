@@ -98,6 +98,10 @@ class ThreadService(Front):
     def _running(self) -> Pipeline:
         if self._pipeline is None or self._state == "stopped":
             raise Unavailable(f"no model answers: {self._reason}", retry_after_s=5)
+        failure = self._pipeline.model.engine.stats().failure
+        if failure:
+            self._state, self._reason = "failed", failure
+            raise Unavailable(f"no model answers: {failure}; load it again")
         return self._pipeline
 
     async def _ask(self, question: Question, answer: type[T]) -> T:
@@ -108,6 +112,9 @@ class ThreadService(Front):
             withdrawn.set()
             raise
         return cast("T", reply)
+
+    def _heartbeat_age_s(self) -> float:
+        return self._pipeline.model.engine.stats().heartbeat_age_s if self._pipeline is not None else 0.0
 
     def _load_now(self) -> EngineLoad:
         return self._pipeline.load_now() if self._pipeline is not None else EngineLoad()

@@ -210,7 +210,8 @@ class ScriptedEngine:
     _is_stopped: bool = False
 
     def start(self) -> None:
-        """Begin."""
+        """Begin, or begin again."""
+        self._is_stopped = False
 
     def stop(self) -> None:
         """End every sequence."""

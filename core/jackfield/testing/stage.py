@@ -8,6 +8,7 @@ assert text_of(events) == "Hello"
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,8 @@ from jackfield.service.events import Event, Failed, Finished, TextDelta, Thinkin
 from jackfield.service.hosting import HostedModel
 from jackfield.service.requests import GenerationRequest, Message, Sampling
 from jackfield.service.thread import ThreadService
-from jackfield.testing.scripted import ByteTokenizer, Script, ScriptedEngine, scripted_model
+from jackfield.testing.scripted import ByteTokenizer, Script, ScriptedEngine, TagFormat, scripted_model
+from jackfield.text.contract import ChatFormat
 
 __all__ = [
     "FILE",
@@ -91,6 +93,7 @@ class Stage:
     Args:
         plugins: For the service's host, by name; nothing else is loaded.
         context: Context length of the model.
+        chat_format: Instead of the tags of ``jackfield.testing.scripted``.
         delay_s: Pause before each token.
         config: Fields of ``EngineConfig``.
     """
@@ -102,10 +105,12 @@ class Stage:
         plugins: Mapping[str, object] | None = None,
         context: int = 512,
         delay_s: float = 0.0,
+        chat_format: ChatFormat | None = None,
         **config: Any,
     ) -> None:
         self.engine = ScriptedEngine(script, delay_s)
         self.context = context
+        self.chat_format = chat_format or TagFormat()
         self.host = Host(plugins, installed=False)
         fields: dict[str, Any] = {"model": FILE, **config}
         self.config = EngineConfig(**fields)
@@ -132,4 +137,5 @@ class Stage:
         return self.run(use)
 
     def _open(self, config: EngineConfig, host: Host, progress: OpenProgress | None) -> HostedModel:
-        return scripted_model(self.engine, file=Path(config.model).name, context=self.context)
+        model = scripted_model(self.engine, file=Path(config.model).name, context=self.context)
+        return dataclasses.replace(model, chat_format=self.chat_format)
