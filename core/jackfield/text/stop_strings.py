@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["StopStrings", "longest_partial"]
+from jackfield.text.literals import longest_partial
+
+__all__ = ["StopStrings"]
 
 
 class StopStrings:
@@ -45,14 +47,3 @@ class StopStrings:
             return None
         _, start, stop = min(hits)
         return start, stop
-
-
-def longest_partial(text: str, literals: Sequence[str]) -> int:
-    """Return the length of the longest end of ``text`` that is a proper beginning of a literal."""
-    longest = 0
-    for literal in literals:
-        for size in range(min(len(literal) - 1, len(text)), longest, -1):
-            if literal.startswith(text[len(text) - size :]):
-                longest = size
-                break
-    return longest

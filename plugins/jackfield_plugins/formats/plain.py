@@ -1,59 +1,57 @@
-"""Plain text: a family that marks neither thinking nor tool calls."""
+"""Text as it is, and text with ``<think>`` blocks: for models whose template knows no tools."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jackfield import hookimpl
 from jackfield.descriptors import ChatFormatDescriptor
+from jackfield.hooks import hookimpl
 from jackfield.service.requests import Message, ToolDefinition
-from jackfield.text.contract import Content, ParsedEvent
-
-__all__ = ["PlainFormat", "jackfield_chat_formats"]
-
-
-class PlainParser:
-    """Passes every piece on as it comes."""
-
-    in_thinking = False
-
-    def prime(self, prompt_tail: str) -> None:
-        """Take the prompt's last text, which says nothing here."""
-
-    def feed(self, text: str) -> list[ParsedEvent]:
-        """Return the text as content."""
-        return [Content(text)] if text else []
-
-    def finish(self, stop_token: str | None) -> list[ParsedEvent]:
-        """Return nothing: nothing is ever held back."""
-        return []
+from jackfield.text.contract import FormatParser
+from jackfield.text.tagged import TagDialect, TaggedParser
 
 
 class PlainFormat:
-    """A format without marks."""
+    """All of the output is the answer."""
 
+    dialect = TagDialect()
     preserved_tokens: Sequence[str] = ()
     supports_thinking = False
     supports_tools = False
     thinking_end = ""
 
     def adapt(self, messages: list[Message]) -> list[Message]:
-        """Return the history as it is."""
+        """Leave the history as it is."""
         return messages
 
-    def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> PlainParser:
-        """Return a parser for one generation."""
-        return PlainParser()
+    def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
+        """Return a parser that reads no tools."""
+        return TaggedParser(self.dialect, ())
+
+
+class ThinkingFormat(PlainFormat):
+    """Reasoning between ``<think>`` and ``</think>``, then the answer."""
+
+    dialect = TagDialect("<think>", "</think>")
+    preserved_tokens = ("<think>", "</think>")
+    supports_thinking = True
+    thinking_end = "</think>"
 
 
 @hookimpl
 def jackfield_chat_formats() -> Sequence[ChatFormatDescriptor]:
-    """Declare the format that is used when no other fits."""
+    """Declare the two formats without tools."""
     return [
         ChatFormatDescriptor(
             name="plain",
-            summary="text without thinking or tool calls",
+            summary="The answer and nothing else",
             factory="jackfield_plugins.formats.plain:PlainFormat",
-            priority=-1,
-        )
+        ),
+        ChatFormatDescriptor(
+            name="think",
+            summary="<think> blocks, no tools",
+            factory="jackfield_plugins.formats.plain:ThinkingFormat",
+            template_has=("</think>",),
+            priority=10,
+        ),
     ]
