@@ -29,6 +29,21 @@ MODELS = [
     "qwen3moe/model.gguf",
     "qwen3moe/model-Q4_K_M.gguf",
     "mistral/model.gguf",
+    "ministral3/model.gguf",
+    "phi3/model.gguf",
+    "gemma2/model.gguf",
+    "gemma3/model.gguf",
+    "gemma4_e/model.gguf",
+    "gemma4_moe/model.gguf",
+    "gemma4_31b/model.gguf",
+    "gpt_oss/model.gguf",
+    "gpt_oss/model-MXFP4_MOE.gguf",
+    "nemotron_h/model.gguf",
+    "nemotron_h_moe/model.gguf",
+    "qwen3next/model.gguf",
+    "qwen35/model.gguf",
+    "qwen35_mtp/model.gguf",
+    "qwen35moe/model.gguf",
 ]
 NUM_GREEDY = 32
 

@@ -53,7 +53,7 @@ class ArchitectureSuite:
         family: A family of ``jackfield.testing.families``, by name, or one of your own.
         num_layers: Layers of the checkpoint; enough for every kind of layer to occur.
         backend: What runs it.
-        optional_tensors: Parts of names of tensors that a checkpoint may lack.
+        optional_tensors: Parts of names of tensors that a checkpoint may lack, or hold in another layout.
     """
 
     family: ClassVar[str | Family]

@@ -7,11 +7,24 @@ sizes come from ``Dimensions``.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-__all__ = ["Dimensions", "Family", "TinyTensor", "family_named", "linear", "norm"]
+__all__ = [
+    "Dimensions",
+    "Family",
+    "HyperParameter",
+    "TinyTensor",
+    "attention",
+    "common_keys",
+    "experts",
+    "family_named",
+    "feed_forward",
+    "linear",
+    "norm",
+    "vector",
+]
 
 HyperParameter: TypeAlias = "bool | int | float | str | list[int] | list[float] | list[bool]"
 
@@ -101,6 +114,51 @@ def linear(name: str, rows: int, columns: int, *, gain: float = 1.0, stack: int 
 def norm(name: str, width: int) -> TinyTensor:
     """Return the gains of a norm, near 1."""
     return TinyTensor(name, (width,), 0.2, centre=1.0)
+
+
+def vector(name: str, *shape: int, spread: float = 0.3, centre: float = 0.0) -> TinyTensor:
+    """Return a small float tensor: biases, decays, router rows."""
+    return TinyTensor(name, shape, spread, centre)
+
+
+def common_keys(d: Dimensions) -> dict[str, HyperParameter]:
+    """Return the keys that nearly every family has."""
+    return {
+        "block_count": d.num_layers,
+        "context_length": d.context_length,
+        "embedding_length": d.width,
+        "feed_forward_length": d.ff_width,
+        "attention.head_count": d.num_heads,
+        "attention.head_count_kv": d.num_kv_heads,
+        "attention.key_length": d.head_width,
+        "attention.value_length": d.head_width,
+        "attention.layer_norm_rms_epsilon": d.epsilon,
+        "rope.dimension_count": d.head_width,
+        "rope.freq_base": d.freq_base,
+    }
+
+
+def attention(d: Dimensions, prefix: str) -> Iterator[TinyTensor]:
+    """Yield the four matrices of grouped-query attention."""
+    yield linear(f"{prefix}.attn_q.weight", d.query_width, d.width)
+    yield linear(f"{prefix}.attn_k.weight", d.kv_width, d.width)
+    yield linear(f"{prefix}.attn_v.weight", d.kv_width, d.width)
+    yield linear(f"{prefix}.attn_output.weight", d.width, d.query_width)
+
+
+def feed_forward(prefix: str, width: int, ff_width: int, suffix: str = "") -> Iterator[TinyTensor]:
+    """Yield the three matrices of a gated feed-forward."""
+    yield linear(f"{prefix}.ffn_gate{suffix}.weight", ff_width, width)
+    yield linear(f"{prefix}.ffn_up{suffix}.weight", ff_width, width)
+    yield linear(f"{prefix}.ffn_down{suffix}.weight", width, ff_width)
+
+
+def experts(d: Dimensions, prefix: str) -> Iterator[TinyTensor]:
+    """Yield a router and gated experts."""
+    yield vector(f"{prefix}.ffn_gate_inp.weight", d.num_experts, d.width, spread=2 / d.width**0.5)
+    yield linear(f"{prefix}.ffn_gate_exps.weight", d.ff_width, d.width, stack=d.num_experts)
+    yield linear(f"{prefix}.ffn_up_exps.weight", d.ff_width, d.width, stack=d.num_experts)
+    yield linear(f"{prefix}.ffn_down_exps.weight", d.width, d.ff_width, stack=d.num_experts)
 
 
 def family_named(architecture: str) -> Family:

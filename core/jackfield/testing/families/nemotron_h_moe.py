@@ -1,0 +1,93 @@
+"""A nemotron_h_moe: as nemotron_h with experts on a narrower projection, beside a shared one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from jackfield.testing.families import (
+    Dimensions,
+    Family,
+    HyperParameter,
+    TinyTensor,
+    attention,
+    common_keys,
+    linear,
+    norm,
+    vector,
+)
+
+__all__ = ["FAMILY"]
+
+
+CONV_KERNEL = 4
+NUM_GROUPS = 2
+NUM_STATE_HEADS = 4
+STATE_SIZE = 16
+
+
+def _hyper_parameters(d: Dimensions) -> Mapping[str, HyperParameter]:
+    keys = common_keys(d)
+    del keys["attention.layer_norm_rms_epsilon"]
+    return {
+        **keys,
+        "attention.layer_norm_epsilon": d.epsilon,
+        "attention.head_count_kv": [d.num_kv_heads if kind == "attention" else 0 for kind in _kinds(d)],
+        "feed_forward_length": [d.ff_width if kind == "experts" else 0 for kind in _kinds(d)],
+        "ssm.conv_kernel": CONV_KERNEL,
+        "ssm.inner_size": d.width,
+        "ssm.state_size": STATE_SIZE,
+        "ssm.group_count": NUM_GROUPS,
+        "ssm.time_step_rank": NUM_STATE_HEADS,
+        "expert_count": d.num_experts,
+        "expert_used_count": d.num_experts_used,
+        "expert_feed_forward_length": d.ff_width,
+        "expert_shared_feed_forward_length": d.ff_width,
+        "expert_weights_norm": True,
+        "expert_weights_scale": 2.5,
+        "moe_latent_size": _latent_size(d),
+    }
+
+
+def _kinds(d: Dimensions) -> list[str]:
+    return [("mamba", "experts", "attention")[layer % 3] for layer in range(d.num_layers)]
+
+
+def _tensors(d: Dimensions) -> Iterator[TinyTensor]:
+    kinds = {"mamba": _mamba, "experts": _experts, "attention": attention}
+    yield linear("token_embd.weight", d.vocab_size, d.width, gain=3.0)
+    for layer, kind in enumerate(_kinds(d)):
+        yield norm(f"blk.{layer}.attn_norm.weight", d.width)
+        yield from kinds[kind](d, f"blk.{layer}")
+    yield norm("output_norm.weight", d.width)
+    yield linear("output.weight", d.vocab_size, d.width, gain=3.0)
+
+
+def _mamba(d: Dimensions, prefix: str) -> Iterator[TinyTensor]:
+    conv_width = d.width + 2 * NUM_GROUPS * STATE_SIZE
+    yield linear(f"{prefix}.ssm_in.weight", d.width + conv_width + NUM_STATE_HEADS, d.width)
+    yield vector(f"{prefix}.ssm_conv1d.weight", conv_width, CONV_KERNEL, spread=0.5)
+    yield vector(f"{prefix}.ssm_conv1d.bias", conv_width)
+    yield vector(f"{prefix}.ssm_dt.bias", NUM_STATE_HEADS)
+    yield vector(f"{prefix}.ssm_a", 1, NUM_STATE_HEADS, spread=0.1, centre=-0.5)
+    yield vector(f"{prefix}.ssm_d", 1, NUM_STATE_HEADS)
+    yield TinyTensor(f"{prefix}.ssm_norm.weight", (NUM_GROUPS, d.width // NUM_GROUPS), 0.2, centre=1.0)
+    yield linear(f"{prefix}.ssm_out.weight", d.width, d.width)
+
+
+def _latent_size(d: Dimensions) -> int:
+    return max(32, d.block_elements)
+
+
+def _experts(d: Dimensions, prefix: str) -> Iterator[TinyTensor]:
+    latent = _latent_size(d)
+    yield vector(f"{prefix}.ffn_gate_inp.weight", d.num_experts, d.width)
+    yield vector(f"{prefix}.exp_probs_b.bias", d.num_experts)
+    yield linear(f"{prefix}.ffn_latent_down.weight", latent, d.width)
+    yield linear(f"{prefix}.ffn_up_exps.weight", d.ff_width, latent, stack=d.num_experts)
+    yield linear(f"{prefix}.ffn_down_exps.weight", latent, d.ff_width, stack=d.num_experts)
+    yield linear(f"{prefix}.ffn_latent_up.weight", d.width, latent)
+    yield linear(f"{prefix}.ffn_up_shexp.weight", d.ff_width, d.width)
+    yield linear(f"{prefix}.ffn_down_shexp.weight", d.width, d.ff_width)
+
+
+FAMILY = Family("nemotron_h_moe", _hyper_parameters, _tensors)
