@@ -45,7 +45,7 @@ MODELS = [
     "qwen35_mtp/model.gguf",
     "qwen35moe/model.gguf",
 ]
-NUM_GREEDY = 32
+NUM_GREEDY = 8
 
 
 @pytest.fixture(scope="module")
