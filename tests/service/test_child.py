@@ -36,7 +36,7 @@ def run(use: Callable[[ChildService], Awaitable[R]], model: str = FILE, **config
 
     async def session() -> R:
         service = ChildService(
-            EngineConfig(model=model, models=["other.gguf", "bad.gguf"], **config),
+            EngineConfig(model=model, models=["other.gguf", "bad.gguf", "slow.gguf"], **config),
             Host(installed=False),
             command=COMMAND,
         )
@@ -377,3 +377,35 @@ def _is_alive(pid: int) -> bool:
         return False
     status = Path(f"/proc/{pid}/stat")
     return not (status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z")
+
+
+def test_load_that_is_given_up_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[asyncio.subprocess.Process] = []
+    start = asyncio.create_subprocess_exec
+
+    async def note(*command: str, **pipes: int) -> asyncio.subprocess.Process:
+        started.append(await start(*command, **pipes))
+        return started[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", note)
+
+    async def use(service: ChildService) -> None:
+        loading = asyncio.create_task(service.load("slow"))
+        await until(lambda: len(started) == 2)
+        loading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await loading
+        assert started[1].returncode is not None
+        assert text_of(await collect(service, make_request(user="say old"))) == "old"
+
+    run(use)
+
+
+def test_program_that_cannot_be_started_is_a_clear_error() -> None:
+    async def start() -> None:
+        service = ChildService(EngineConfig(model=FILE), Host(installed=False), command=["/nowhere/python"])
+        with pytest.raises(BackendError, match="cannot be started"):
+            await service.start()
+        assert service.status().state == "failed"
+
+    asyncio.run(start())

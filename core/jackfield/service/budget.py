@@ -55,6 +55,7 @@ def plan_limits(
         if config.context_length is not None or context <= SMALLEST_CONTEXT:
             raise _too_large(limits, estimate, room)
         context = max(SMALLEST_CONTEXT, context // 2)
+        log.warning("memory is short: trying a context of %d", context)
 
 
 def _limits(

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 from jackfield.backend import OpenProgress
 from jackfield.errors import JackfieldError, Unavailable
@@ -66,7 +66,7 @@ class ChildService(Front):
     async def stop(self, drain_s: float) -> None:
         """Refuse new requests, let running ones finish for ``drain_s``, then end them with an error."""
         self._state, self._reason = "stopped", "the server is shutting down"
-        await self._end_supervision()
+        self._end_supervision()
         child = self._child  # stays known while it drains, so that a second, shorter stop reaches it
         if child is not None:
             await child.stop(drain_s)
@@ -79,23 +79,23 @@ class ChildService(Front):
 
     async def _replace(self, config: EngineConfig) -> ModelInfo:
         child = await EngineChild.launch(config, self._on_progress, self._command)
-        await self._end_supervision()
+        self._end_supervision()
         old, self._child = self._child, child
         self._deaths.clear()
         self._supervisor = asyncio.create_task(self._supervise(child, config))
         self._serves(child.info, config)
         if old is not None:
-            self._spawn(_retire(old))
+            self._keep(asyncio.create_task(_retire(old)))
         return child.info
 
-    async def _end_supervision(self) -> None:
+    def _end_supervision(self) -> None:
         supervisor, self._supervisor = self._supervisor, None
         if supervisor is not None:
             supervisor.cancel()
-            await asyncio.gather(supervisor, return_exceptions=True)
+            self._keep(supervisor)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        """Hold on to a task that ends by itself; ``stop`` waits for it."""
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
@@ -103,6 +103,12 @@ class ChildService(Front):
 
     async def _supervise(self, child: EngineChild, config: EngineConfig) -> None:
         """Start another process whenever this one dies, until that has no sense any more."""
+        try:
+            await self._keep_alive(child, config)
+        except Exception as error:  # nobody awaits this task: the state has to tell
+            self._fail(self._as_ours(error, "restarting the engine").message)
+
+    async def _keep_alive(self, child: EngineChild, config: EngineConfig) -> None:
         while True:
             reason = await asyncio.shield(child.gone)
             self._died(reason)

@@ -39,7 +39,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         chat_template: Template source, instead of the model's own.
         default_think: What a request without ``think`` gets.
         answer_reserve: Tokens kept for the answer when a request thinks; at most a third of its limit.
-        splice: Put the tokens that were generated back into later prompts, instead of their text.
+        splice: Put the tokens that were generated back into later prompts, reasoning included, instead of what
+            the template makes of their text.
         seed: Seed of requests that name none; ``None`` draws one each.
         queue_limit: Most requests that wait. ``queue_limit_per_key``: of these, with one API key.
         stream_buffer_bytes: Events a stream may have unread before it fails.

@@ -107,9 +107,12 @@ class EngineChild:
         Raises:
             JackfieldError: What kept it from loading; the process is gone then.
         """
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            )
+        except OSError as error:  # no more processes or files to be had: later there may be
+            raise EngineDied(f"the engine's process cannot be started: {error}") from error
         child = cls(process, on_progress)
         child._send(Configure(config))
         try:

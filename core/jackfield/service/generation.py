@@ -183,6 +183,8 @@ class Generation:
         self._model.engine.submit(self._sequence(self._plan, index))
         if self._is_over:  # it ended between the check and the submission
             self._model.engine.cancel(self._sequence_id(index))
+        elif self._is_paused:
+            self._model.engine.pause(self._sequence_id(index))
 
     def _sequence(self, plan: Plan, index: int) -> SequenceRequest:
         request, special = self.request, self._model.tokenizer.special

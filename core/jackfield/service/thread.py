@@ -70,12 +70,21 @@ class ThreadService(Front):
         await asyncio.gather(*self._retiring)
 
     async def _replace(self, config: EngineConfig) -> ModelInfo:
-        pipeline = await asyncio.to_thread(self._make_pipeline, config)
+        making = asyncio.create_task(asyncio.to_thread(self._make_pipeline, config))
+        try:
+            pipeline = await asyncio.shield(making)
+        except asyncio.CancelledError:  # the thread goes on, but nobody wants what it makes
+            making.add_done_callback(self._discard)
+            raise
         old, self._pipeline = self._pipeline, pipeline
         self._serves(pipeline.model.info, config)
         if old is not None:
             self._retire(old)
         return pipeline.model.info
+
+    def _discard(self, making: asyncio.Task[Pipeline]) -> None:
+        if not making.cancelled() and making.exception() is None:
+            self._retire(making.result())
 
     def _make_pipeline(self, config: EngineConfig) -> Pipeline:
         pipeline = Pipeline(self._opener(config, self._host, self._on_progress), config)
