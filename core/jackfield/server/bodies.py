@@ -6,6 +6,7 @@ import re
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 from litestar import Request, Response
 
 from jackfield.errors import RequestError
@@ -58,19 +59,20 @@ def json_response(value: Any, status: int = 200, headers: dict[str, str] | None 
 
 
 def _check_structure(body: bytes, limits: BodyLimits) -> None:
-    """Bound what decoding will allocate, at the speed of C: strings out, then one nesting level a pass."""
+    """Bound what decoding will allocate, in time linear in the body: strings out, then count and sum."""
     rest = STRINGS.sub(b"", body)
     brackets = rest.translate(ONE_BRACKET, delete=NOT_BRACKETS)
     if rest.count(b":") > limits.json_keys:
         raise RequestError(f"the body has more than {limits.json_keys} keys", code="invalid_json")
     if rest.count(b",") + brackets.count(b"[") > limits.json_values:
         raise RequestError(f"the body has more than {limits.json_values} values", code="invalid_json")
-    for _ in range(limits.json_depth):
-        if not brackets:
-            return
-        brackets = brackets.replace(b"[]", b"")
-    if brackets.count(b"[") > limits.json_depth or (brackets.startswith(b"[") and brackets.endswith(b"]")):
+    if _depth(brackets) > limits.json_depth:
         raise RequestError(f"the body nests deeper than {limits.json_depth} levels", code="invalid_json")
+
+
+def _depth(brackets: bytes) -> int:
+    steps = np.where(np.frombuffer(brackets, dtype=np.uint8) == ord("["), 1, -1)
+    return int(np.cumsum(steps).max(initial=0))
 
 
 def _reason(error: Exception) -> str:

@@ -94,9 +94,8 @@ class OriginGuard:
         }
 
     def preflight_headers(self, scope: HTTPScope) -> Mapping[str, str]:
-        """Return the answer to a preflight that ``check`` has let pass."""
+        """Return what a preflight that ``check`` has let pass wants to know, beside ``cors_headers``."""
         return {
-            **self.cors_headers(scope),
             "access-control-allow-methods": "GET, HEAD, POST, DELETE",
             "access-control-allow-headers": ", ".join(
                 headers_named(scope, b"access-control-request-headers")

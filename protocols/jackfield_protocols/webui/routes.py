@@ -106,9 +106,9 @@ def _page_handlers() -> list[Any]:
         return home(request)
 
     @get("/static/{name:str}")
-    async def static(request: Request[Any, Any, Any], name: str) -> Response[Any]:
+    async def static(request: Request[Any, Any, Any]) -> Response[Any]:
         """Return one of the page's files."""
-        return static_file(request, name)
+        return static_file(request, request.path_params["name"])
 
     return [root, static]
 
@@ -122,8 +122,9 @@ def _session_handlers(rail: Rail) -> list[Any]:
         return json_response({"sessionId": session_id, "createdAt": created_at})
 
     @delete("/api/sessions/{session_id:str}", status_code=200)
-    async def delete_session(request: Request[Any, Any, Any], session_id: str) -> Response[Any]:
+    async def delete_session(request: Request[Any, Any, Any]) -> Response[Any]:
         """Forget a conversation."""
+        session_id: str = request.path_params["session_id"]
         if session_id == DEFAULT_SESSION:
             raise RequestError("the default session is always there and cannot be deleted")
         owner = rail.identity(request).owner
