@@ -383,7 +383,7 @@ def test_load_that_is_given_up_leaves_no_process(monkeypatch: pytest.MonkeyPatch
     started: list[asyncio.subprocess.Process] = []
     start = asyncio.create_subprocess_exec
 
-    async def note(*command: str, **pipes: int) -> asyncio.subprocess.Process:
+    async def note(*command: str, **pipes: Any) -> asyncio.subprocess.Process:
         started.append(await start(*command, **pipes))
         return started[-1]
 

@@ -17,7 +17,7 @@ from jackfield.service.contract import Service
 from jackfield.service.events import Admitted, Event
 from jackfield.service.requests import GenerationRequest, Message
 from jackfield.service.thread import ThreadService
-from jackfield.testing.stage import collect, ending_of, error_of, make_request, text_of
+from jackfield.testing.stage import collect, ending_of, error_of, make_request, text_of, thinking_of
 from jackfield.testing.tiny import make_checkpoint
 
 R = TypeVar("R")
@@ -119,6 +119,26 @@ def test_overflow_is_refused_before_anything_runs(model: Path) -> None:
     )
     assert error_of(events).error.kind == "ContextOverflow"
     assert error_of(events).error.numbers["n_ctx"] == 64
+
+
+OPENS_THINKING = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n"
+    "{% if enable_thinking is defined and not enable_thinking %}\n</think>\n\n{% endif %}{% endif %}"
+    "{# <tool_call> #}"
+)
+
+
+def test_thinking_leaves_room_for_an_answer_and_off_means_off(tmp_path: Path) -> None:
+    path = make_checkpoint(tmp_path / "thinker.gguf", "qwen3", chat_template=OPENS_THINKING)
+    on = make_request(model="thinker", user="Why?", think=True, max_tokens=60, ignore_eos=True)
+    off = make_request(model="thinker", user="Why?", max_tokens=20, ignore_eos=True)
+    thoughtful, plain = ask(ThreadService(make(path), Host()), on, off)
+    assert len(thinking_of(thoughtful)) > 0
+    assert len(text_of(thoughtful)) > 0
+    assert 20 < ending_of(thoughtful).usage.num_reasoning_tokens <= 41
+    assert thinking_of(plain) == ""
+    assert len(text_of(plain)) > 0
 
 
 def test_vectors_have_length_one(model: Path) -> None:

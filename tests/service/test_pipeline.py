@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 import time
 from typing import Any
 
 import pytest
 
-from jackfield.service.events import Admitted, Event, Failed, Finished, TextDelta
+from jackfield.backend import OpenProgress
+from jackfield.host import Host
+from jackfield.service import reader
+from jackfield.service.config import EngineConfig
+from jackfield.service.events import Admitted, Event, Failed, Finished, QueuePlace, TextDelta
+from jackfield.service.hosting import HostedModel
 from jackfield.service.requests import Image, Message, ToolChoice, ToolDefinition
 from jackfield.service.thread import ThreadService
-from jackfield.testing.scripted import ByteTokenizer
+from jackfield.testing.scripted import ByteTokenizer, scripted_model
 from jackfield.testing.stage import (
+    FILE,
     Stage,
     collect,
     ending_of,
@@ -330,6 +337,48 @@ def test_queue_refuses_more_than_its_limit() -> None:
         return [error_of(task.result()).error.kind for task in done]
 
     assert stage.run(use) == ["QueueFull", "QueueFull"]
+
+
+def test_place_in_the_queue_is_told_again_while_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "REPEAT_S", 0.02)
+    stage = Stage(saying("x"))
+    monkeypatch.setattr(stage.engine, "submit", lambda request: request.sink.waiting(2, 3))
+
+    async def use(service: ThreadService) -> list[Event]:
+        stream = service.generate(make_request(user="Hi"))
+        places = [await anext(stream) for _ in range(3)]
+        await stream.aclose()  # type: ignore[attr-defined]  # the protocol only promises an iterator
+        return places
+
+    assert stage.run(use) == [QueuePlace(2, 3)] * 3
+
+
+def test_load_that_is_given_up_releases_what_it_made() -> None:
+    stage = Stage(saying("x"), models=["other.gguf"])
+    made: list[HostedModel] = []
+    released: list[str] = []
+
+    def open_slowly(config: EngineConfig, host: Host, progress: OpenProgress | None) -> HostedModel:
+        time.sleep(0.05 if made else 0.0)
+        model = scripted_model(stage.engine, file=config.model)
+        made.append(dataclasses.replace(model, close=lambda: released.append(config.model)))
+        return made[-1]
+
+    async def use() -> None:
+        service = ThreadService(stage.config, stage.host, opener=open_slowly)
+        await service.start()
+        loading = asyncio.create_task(service.load("other"))
+        await asyncio.sleep(0.02)
+        loading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await loading
+        while not released:
+            await asyncio.sleep(0.005)
+        assert service.resolve_model(FILE).file == FILE
+        await service.stop(0.0)
+
+    asyncio.run(use())
+    assert released == ["other.gguf", FILE]
 
 
 # ---- conversations ----
