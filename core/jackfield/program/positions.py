@@ -67,8 +67,11 @@ class RopeScaling:
         return replace(self, yarn=yarn)
 
 
-def read_rope_scaling(checkpoint: Checkpoint) -> RopeScaling:
+def read_rope_scaling(checkpoint: Checkpoint, default: str = "linear") -> RopeScaling:
     """Read the rotary base and how it is stretched.
+
+    Args:
+        default: The kind of scaling where the file does not say.
 
     Raises:
         CheckpointError: The kind of scaling is unknown, or a number is out of range.
@@ -79,7 +82,7 @@ def read_rope_scaling(checkpoint: Checkpoint) -> RopeScaling:
     old_factor = data.number(key("rope.scale_linear"), 1.0, minimum=0.0, maximum=1e6)
     factor = data.number(key("rope.scaling.factor"), old_factor, minimum=0.0, maximum=1e6) or 1.0
     attn_factor = data.number(key("rope.scaling.attn_factor"), 1.0, minimum=1e-6, maximum=1e6)
-    kind = data.text(key("rope.scaling.type"), "linear")
+    kind = data.text(key("rope.scaling.type"), default)
     match kind:
         case "none":
             return RopeScaling(base, 1.0, attn_factor)

@@ -11,6 +11,9 @@ Differs from llama:
 - positions rotate halves of a head and are stretched by YaRN, whose bounds are always 32 and 1 turns;
 - experts are weighed by a softmax over those chosen; their gate and up are clamped, and have biases;
 - the norm before the experts is called ``post_attention_norm``.
+
+Files made by Ollama say ``gptoss`` and name some tensors otherwise. Their first layout, with gate and up rows
+interleaved and an element order of its own in MXFP4 blocks, is refused.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jackfield.descriptors import ArchitectureDescriptor
+from jackfield.errors import CheckpointError
 from jackfield.hooks import hookimpl
 from jackfield.program import (
     Buffer,
@@ -64,7 +68,7 @@ def read_config(checkpoint: Checkpoint) -> Config:
     rope_width = read_rope_width(checkpoint, sizes.key_length)
     return Config(
         sizes=sizes,
-        rope=read_rope_scaling(checkpoint).table(rope_width, RopeLayout.NEOX),
+        rope=read_rope_scaling(checkpoint, default="yarn").table(rope_width, RopeLayout.NEOX),
         windows=read_windows(checkpoint, period=2),
         expert_count=expert_count,
         expert_used_count=expert_used_count,
@@ -74,8 +78,24 @@ def read_config(checkpoint: Checkpoint) -> Config:
     )
 
 
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Refuse files whose expert blocks would be read wrongly."""
+    interleaved = "blk.0.ffn_gate_up_exps.weight"
+    if checkpoint.architecture == "gptoss" and interleaved in checkpoint.tensors:
+        raise CheckpointError(
+            f"gptoss: tensor {interleaved!r} has gate and up interleaved, an early layout of Ollama;"
+            f" expected 'blk.0.ffn_gate_exps.weight': convert the model again"
+        )
+
+
+def present(b: Builder, *names: str) -> str:
+    """Return the first name that the file has a tensor of; the first of all where it has none."""
+    return next((name for name in names if b.has(name)), names[0])
+
+
 def build(checkpoint: Checkpoint) -> Program:
     """Write the forward pass of a gpt-oss checkpoint."""
+    check_layout(checkpoint)
     c = read_config(checkpoint)
     eps = c.sizes.layer_norm_rms_epsilon
     b = Builder(c.sizes.architecture, checkpoint.tensors)
@@ -85,7 +105,9 @@ def build(checkpoint: Checkpoint) -> Program:
         x = b.add(x, attention(b, c, layer, layers.rms_norm(b, x, f"{block}.attn_norm", eps)))
         if layer == c.sizes.block_count - 1:
             x = b.select_rows(x)  # only the rows whose logits are wanted need the rest
-        x = b.add(x, mixture(b, c, block, layers.rms_norm(b, x, f"{block}.post_attention_norm", eps)))
+        gains = present(b, f"{block}.post_attention_norm.weight", f"{block}.ffn_norm.weight")
+        h = layers.rms_norm(b, x, gains.removesuffix(".weight"), eps)
+        x = b.add(x, mixture(b, c, block, h))
     hidden, logits = layers.output_head(b, x, c.sizes)
     return b.finish(hidden, logits, c.sizes.context_length)
 
@@ -98,10 +120,11 @@ def attention(b: Builder, c: Config, layer: int, h: Buffer) -> Buffer:
     q, k, v = layers.project_qkv(b, h, block, heads * width, kv_heads * width, kv_heads * v_width)
     cache = b.kv_cache(kv_heads, width, v_width, window)
     b.kv_append(b.rope(k, width, c.rope), v, cache)
-    sinks = b.weight(f"{block}.attn_sinks.weight", heads)
+    sinks = b.weight(present(b, f"{block}.attn_sinks.weight", f"{block}.attn_sinks"), heads)
     q = b.rope(q, width, c.rope)
     out = b.attend(q, cache, heads, scale=width**-0.5, window=window, sinks=sinks)
-    return layers.linear(b, out, f"{block}.attn_output", c.sizes.embedding_length)
+    output = present(b, f"{block}.attn_output.weight", f"{block}.attn_out.weight")
+    return layers.linear(b, out, output.removesuffix(".weight"), c.sizes.embedding_length)
 
 
 def mixture(b: Builder, c: Config, block: str, h: Buffer) -> Buffer:
