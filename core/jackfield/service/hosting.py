@@ -103,7 +103,7 @@ class HostedModel:
     """A loaded model with everything a request meets on its way.
 
     Attributes:
-        close: Releases files and helper processes, after the engine has stopped.
+        close: Releases files and the template's process, after the engine has stopped.
         damage: Tells what happened to the file under the engine, one sentence; ``None`` when nothing did.
     """
 
