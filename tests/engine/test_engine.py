@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jackfield.engine import SampledToken, SequenceRequest
+from jackfield.engine.sampling import BareVocabulary
 from jackfield.errors import (
     BackendError,
     ContextOverflow,
@@ -137,6 +138,17 @@ def test_an_id_in_use_is_refused_and_free_again_afterwards() -> None:
     engine.submit(ask("a", PROMPT, sink))
     engine.run_until_idle()
     assert sink.reason is not None
+
+
+def test_padding_beyond_the_vocabulary_is_never_picked() -> None:
+    text = greedy(PROMPT, 20)
+    assert max(text) >= 40
+    engine, _ = make_engine(vocabulary=BareVocabulary(41))
+    sink = Recorder()
+    engine.submit(ask("a", PROMPT, sink, max_tokens=20, eog=ENDLESS))
+    engine.run_until_idle()
+    assert len(sink.tokens) == 20
+    assert max(sink.tokens) <= 40
 
 
 # ---- prefixes ----
@@ -528,7 +540,7 @@ def test_a_cancelled_embedding_returns_its_pages() -> None:
 
 
 def test_stopping_refuses_new_ones_and_fails_the_rest() -> None:
-    engine, double = make_engine(max_sequences=1)
+    engine, _ = make_engine(max_sequences=1)
     sinks = [Recorder(), Recorder()]
     engine.submit(ask("a", PROMPT, sinks[0], max_tokens=50, eog=ENDLESS))
     engine.submit(ask("b", PROMPT, sinks[1], max_tokens=50, eog=ENDLESS))
@@ -539,7 +551,6 @@ def test_stopping_refuses_new_ones_and_fails_the_rest() -> None:
         assert sink.error.retry_after_s is not None
     with pytest.raises(Unavailable, match="stopping"):
         engine.submit(ask("c", PROMPT, Recorder()))
-    assert double.is_closed
     engine.check()
 
 

@@ -47,13 +47,14 @@ class Engine:
     """Run sequences on an executable.
 
     Args:
-        executable: The engine's from now on; closed when the engine has stopped.
+        executable: Used by nobody else until the engine has stopped; the caller's to close then.
         limits: What the executable was opened with.
         vocab_size: V; the logits' width.
         context_length: Most tokens of a sequence, unless the limits allow fewer.
         is_recurrent: Whether the program has convolution or recurrent state.
         samplers: Sampling stages of plugins.
-        vocabulary: What those may know of the vocabulary; a ``Tokenizer`` is one.
+        vocabulary: What those may know of the vocabulary; a ``Tokenizer`` is one. Where it is smaller
+            than V, the logits beyond are padding and never picked.
         check_invariants: Check the books after every step; for tests and debugging.
         on_free_page: Called with each page that falls free; for tests.
     """
@@ -76,6 +77,7 @@ class Engine:
         self._vocab_size = vocab_size
         self._samplers = tuple(samplers)
         self._vocabulary = vocabulary or BareVocabulary(vocab_size)
+        self._num_ids = min(vocab_size, self._vocabulary.vocab_size)
         self._checks = check_invariants
         self.max_context = min(context_length, limits.max_context, limits.num_pages * limits.page_size)
         self._cache = SequenceCache(
@@ -93,7 +95,6 @@ class Engine:
         self._deadline_s: float | None = None
         self._num_processed = 0
         self._num_steps = 0
-        self._is_closed = False
         self.failure = ""
 
     # ---- from any thread ----
@@ -107,8 +108,7 @@ class Engine:
     def stop(self, drain_s: float = 0.0) -> None:
         """Refuse new sequences and end the waiting ones; let the others finish for ``drain_s``.
 
-        Sequences that are left fail with ``Unavailable``. Returns when the thread has ended and the
-        executable is closed.
+        Sequences that are left fail with ``Unavailable``. Returns when the thread has ended.
         """
         with self._signal:
             self._deadline_s = time.monotonic() + drain_s
@@ -128,8 +128,8 @@ class Engine:
             ContextOverflow: The prompt leaves no room for a token.
             Unavailable: The engine is stopping or dead.
         """
-        check_sampling(request.sampling, self._vocab_size)
-        prompt = token_array(request.prompt, self._vocab_size, "prompt")
+        check_sampling(request.sampling, self._num_ids)
+        prompt = token_array(request.prompt, self._num_ids, "prompt")
         if prompt.size >= self.max_context:
             raise self._overflow(prompt.size)
         if request.max_tokens < 1:
@@ -137,7 +137,7 @@ class Engine:
                 f"max_tokens is {request.max_tokens!r}; expected at least 1", param="max_tokens"
             )
         max_tokens = min(request.max_tokens, self.max_context - prompt.size)
-        sampler = Sampler(request, self._samplers, self._vocabulary)
+        sampler = Sampler(request, self._samplers, self._vocabulary, self._num_ids)
         self._enter(Generation(request, prompt, max_tokens, sampler))
 
     def embed(self, tokens: Items[int], *, priority_key: str = "") -> Future[F32]:
@@ -145,7 +145,7 @@ class Engine:
 
         Cancelling the future cancels the work. Raises as ``submit`` does.
         """
-        prompt = token_array(tokens, self._vocab_size, "input")
+        prompt = token_array(tokens, self._num_ids, "input")
         if prompt.size > self.max_context:
             raise self._overflow(prompt.size)
         pooling = Pooling(f"pooling-{next(self._pooling_ids)}", prompt, priority_key)
@@ -256,6 +256,7 @@ class Engine:
                 raise BackendError(
                     f"the backend returned logits of shape {logits.shape}, expected {expected}"
                 )
+            logits = logits[:, : self._num_ids]
             pooled = any(isinstance(part.sequence, Pooling) for part in plan)
             hidden = self._executable.hidden() if pooled else None
         except Exception as error:
@@ -342,10 +343,6 @@ class Engine:
                 self._tell(sequence, sequence.fail, self._stopping())
             else:
                 self._fail(sequence, self._stopping())
-        if not self._is_closed:
-            self._is_closed = True
-            self._executable.close()
-
     def _stopping(self) -> Unavailable:
         return Unavailable(self.failure or "the engine is stopping", retry_after_s=RETRY_AFTER_S)
 

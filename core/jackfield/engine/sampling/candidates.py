@@ -99,4 +99,5 @@ def _bins(keys: npt.NDArray[np.floating]) -> Indices:
     low = float(finite.min()) if finite.size else 0.0
     # what lies 24 nats or more beyond the best key carries next to no probability
     scale = (NUM_BINS - 1) / min(max(float(finite.max()) - low, 1e-6), 24.0) if finite.size else 1.0
-    return np.minimum((keys - low) * scale, NUM_BINS - 1).astype(np.intp)
+    bins: Indices = np.minimum((keys - low) * scale, NUM_BINS - 1).astype(np.intp)
+    return bins

@@ -18,6 +18,8 @@ F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
 HUGE = 1e30
 """Parameters are cut to this: any logit it touches is out of the draw, and float32 does not overflow."""
+LARGEST = np.float32(3e38)
+"""Leaves room for the other penalties below float32's end."""
 
 
 class Penalties:
@@ -47,7 +49,9 @@ class Penalties:
         window = history if self._last_n < 0 else history[-self._last_n :]
         ids, counts = np.unique(window, return_counts=True)
         seen = logits[ids]
-        seen = np.where(seen > 0, seen / self._repeat, seen * self._repeat)
+        with np.errstate(over="ignore"):
+            repeated = np.where(seen > 0, seen / self._repeat, seen * self._repeat)
+        seen = np.where(np.isfinite(seen), np.clip(repeated, -LARGEST, LARGEST), seen)
         logits[ids] = seen - self._presence - counts.astype(np.float32) * self._frequency
 
 

@@ -34,6 +34,7 @@ class Sampler:
     Args:
         descriptors: Stages of plugins; a factory that answers ``None`` is not used.
         vocabulary: What stages may know of the vocabulary.
+        vocab_size: V, the ids that may be picked.
     """
 
     def __init__(
@@ -41,9 +42,10 @@ class Sampler:
         request: SequenceRequest,
         descriptors: Sequence[SamplerDescriptor],
         vocabulary: VocabularyView,
+        vocab_size: int,
     ) -> None:
         sampling = request.sampling
-        self._vocab_size = vocabulary.vocab_size
+        self._vocab_size = vocab_size
         self._is_greedy = sampling.temperature == 0.0
         self._num_top = sampling.top_logprobs
         self._mask = request.mask
