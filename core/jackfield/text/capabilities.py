@@ -82,13 +82,15 @@ class _Probe:
         self._source = source
         self._render = render
         self._needs_parts = False
+        self._arguments: object = {}
 
     def result(self) -> TemplateCapabilities:
         takes_text = self._shows([_user(USER)], [USER])
         takes_parts = self._shows([_user([{"type": "text", "text": USER}])], [USER])
         self._needs_parts = takes_parts and not takes_text
         objects, strings = self._takes_calls({KEY: VALUE}), self._takes_calls(f'{{"{KEY}": "{VALUE}"}}')
-        takes_results = self._shows(_exchange({KEY: VALUE}), [RESULT])
+        self._arguments = {KEY: VALUE} if objects or not strings else f'{{"{KEY}": "{VALUE}"}}'
+        takes_results = self._shows(_exchange(self._arguments), [RESULT])
         switches = self._switches()
         return TemplateCapabilities(
             needs_parts=self._needs_parts,
@@ -102,7 +104,7 @@ class _Probe:
             takes_tools=self._shows([_user(USER)], [TOOL], [_tool(TOOL)]),
             takes_calls=objects or strings,
             string_arguments=strings and not objects,
-            parallel_calls=self._shows(_exchange({KEY: VALUE}, TOOL, OTHER_TOOL), [TOOL, OTHER_TOOL]),
+            parallel_calls=self._shows(_exchange(self._arguments, TOOL, OTHER_TOOL), [TOOL, OTHER_TOOL]),
             takes_results=takes_results,
             folds_results=not takes_results and "tool_responses" in self._source,
             reasoning=self._reasoning(),
@@ -120,7 +122,7 @@ class _Probe:
         styles: tuple[ReasoningStyle, ...] = ("reasoning_content", "thinking", "part")
         for style in styles:
             plain = [_user(USER), _with_reasoning(_assistant(ANSWER), style)]
-            calling = _exchange({KEY: VALUE})
+            calling = _exchange(self._arguments)
             calling[1] = _with_reasoning(calling[1], style)
             if self._shows(plain, [THOUGHT]) or self._shows(calling, [THOUGHT]):
                 return style

@@ -22,8 +22,8 @@ class Protector:
 
     Args:
         control: Spellings that are never matched in a message.
-        protocol: Spellings that a model's answers may hold, tags of thinking and of calls, and that are not
-            matched in any other message.
+        protocol: Spellings that are matched in the content of earlier answers only: tags of thinking and of
+            calls, which a client may send back as they came.
     """
 
     def __init__(self, control: Iterable[str], protocol: Iterable[str] = ()) -> None:
@@ -41,13 +41,14 @@ class Protector:
             RequestError: The texts use up all the noncharacters there are.
         """
         mark = _unused_mark([messages, others])
-        marked = [
-            _marked(
-                dict(message), mark, self._answers if message.get("role") == "assistant" else self._others
-            )
-            for message in messages
-        ]
+        marked = [self._marked_message(message, mark) for message in messages]
         return mark, marked, [_marked(other, mark, self._others) for other in others]
+
+    def _marked_message(self, message: Mapping[str, Any], mark: str) -> dict[str, Any]:
+        marked: dict[str, Any] = _marked(message, mark, self._others)
+        if message.get("role") == "assistant" and "content" in message:
+            marked["content"] = _marked(message["content"], mark, self._answers)
+        return marked
 
 
 def read_marks(text: str, mark: str) -> tuple[str, list[tuple[int, int]]]:
