@@ -130,7 +130,11 @@ async def connect(port: int, *, receive_bytes: int | None = None) -> Client:
     raw.setblocking(False)
     if receive_bytes is not None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-    await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", port))
+    try:
+        await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", port))
+    except OSError:
+        raw.close()
+        raise
     limit = receive_bytes or 2**20
     return Client(*await asyncio.open_connection(sock=raw, limit=limit))
 
