@@ -29,11 +29,14 @@ from jackfield.program.ops import Attend
 from jackfield_backends.cpu import instructions, isa
 from jackfield_backends.cpu.atomic import take
 from jackfield_backends.cpu.emit import F32, I32, I64, Value, constant, zeros
+from jackfield_backends.cpu.fused import can_quantize_output
 from jackfield_backends.cpu.isa import Isa
 from jackfield_backends.cpu.kernel import arg, float_arg, kernel, kernel_family, load_i64, routine, store_i64
 from jackfield_backends.cpu.kv import ELEMENT_BYTES, PANEL, page_address
 from jackfield_backends.cpu.lowering import Lowering, lowers
 from jackfield_backends.cpu.memory import aligned
+from jackfield_backends.cpu.quantize import BLOCK as BLOCK_COLUMNS
+from jackfield_backends.cpu.quantize import quantize_block
 from jackfield_backends.cpu.simd import (
     exp,
     exp_of,
@@ -202,6 +205,22 @@ def weigh_block(
     return shrink
 
 
+@routine
+def finish_row(args: int, products: int, share: np.float32, t: int, h: int, width: int) -> None:
+    """Write a head's output for one row: as rows, quantised, or both."""
+    out, out_row, place = arg(args, 6), arg(args, 7), arg(args, 24)
+    if out:
+        at = out + t * out_row + 4 * h * width
+        for c in range(0, width, 16):
+            store_first(at + 4 * c, load_f32x16(products + 4 * c) * share, width - c)
+    if place:
+        num_rows, blocks = load_i64(arg(args, 25)), arg(args, 26)
+        for c in range(0, width, BLOCK_COLUMNS):
+            first = load_f32x16(products + 4 * c) * share
+            second = load_f32x16(products + 4 * c + 64) * share
+            quantize_block(first, second, place, num_rows, t, blocks, (h * width + c) // BLOCK_COLUMNS)
+
+
 # ---- a tile --------------------------------------------------------------------------------------
 
 
@@ -218,7 +237,7 @@ def walk_tile(rows: int, all_columns: int, kind: str) -> Callable[..., None]:
     def walk(
         args: int, first: int, query: int, count: int, head: int, group: int, queries: int, table: int
     ) -> None:
-        q, q_bytes, out, out_row = arg(args, 4), arg(args, 5), arg(args, 6), arg(args, 7)
+        q, q_bytes = arg(args, 4), arg(args, 5)
         keys, key_page, values, value_page = arg(args, 8), arg(args, 9), arg(args, 10), arg(args, 11)
         page_size, width, value_width, window = arg(args, 12), arg(args, 13), arg(args, 14), arg(args, 15)
         positions, sinks, scale, softcap = (
@@ -273,12 +292,9 @@ def walk_tile(rows: int, all_columns: int, kind: str) -> Callable[..., None]:
                 )
         for r in range(count):
             i = query + r
-            at = out + (first + i // group) * out_row + 4 * (head * group + i % group) * value_width
+            t, h = first + i // group, head * group + i % group
             share = F1 / load_f32(sums + 64 * r + 4)
-            for c in range(0, value_width, 16):
-                store_first(
-                    at + 4 * c, load_f32x16(products + out_bytes * r + 4 * c) * share, value_width - c
-                )
+            finish_row(args, products + out_bytes * r, share, t, h, value_width)
 
     made: Callable[..., None] = walk
     return made
@@ -289,7 +305,8 @@ def attend(small: int, large: int, all_columns: int, kind: str) -> Any:
     """Make the kernel of a pair of tile sizes.
 
     Its arguments: tiles, positions, sequences, counter, then as ``walk_tile`` reads them, heads, group, page table,
-    its row bytes, scratch. ``tiles`` is the address of their number and, 64 bytes on, of the tiles.
+    its row bytes, scratch, place of the quantised output or 0, rows cell, blocks of 32 columns a row. ``tiles`` is the
+    address of their number and, 64 bytes on, of the tiles.
     """
     walk_small = walk_tile(small, all_columns, kind)
     walk_large = walk_tile(large, all_columns, kind)
@@ -362,15 +379,18 @@ def lower_attend(lowering: Lowering, op: Attend) -> None:
     small = min(group, large)
     all_columns = -(-cache.value_width // 16)
     place = lowering.cache(cache)
+    copy = lowering.output_copy(op.out) if can_quantize_output(op) else None
     scratch = 4 * cache.key_width * large + (64 + 4 * BLOCK + 64 * all_columns) * large + 8 * 4 * PANELS
     lowering.call(
         attend(small, large, all_columns, limits.kv_type),
         _tiles(lowering, op.q.rows, group, large), tables.positions(op.q.rows), tables.sequences(op.q.rows),
         lowering.counter(),
-        lowering.address(op.q), lowering.row_bytes(op.q), lowering.address(op.out), lowering.row_bytes(op.out),
+        lowering.address(op.q), lowering.row_bytes(op.q),
+        lowering.address(op.out) if copy is None else copy.rows, lowering.row_bytes(op.out),
         place.keys, place.key_page_bytes, place.values, place.value_page_bytes,
         limits.page_size, cache.key_width, cache.value_width, op.window or 0,
         0 if op.sinks is None else lowering.vector(op.sinks), op.scale, op.softcap or 0.0,
         cache.num_kv_heads, group, tables.page_table, 4 * tables.max_pages,
         lowering.thread_scratch(aligned(scratch)),
+        0 if copy is None else copy.place, lowering.num_rows_cell(op.q.rows), op.out.width // BLOCK_COLUMNS,
     )  # fmt: skip

@@ -26,8 +26,10 @@ from jackfield.program.ops import (
     Softcap,
     SplitHeads,
 )
+from jackfield_backends.cpu.fused import can_quantize_output
 from jackfield_backends.cpu.kernel import arg, float_arg, kernel, kernel_family, load_i64, routine
 from jackfield_backends.cpu.lowering import Lowering, lowers
+from jackfield_backends.cpu.quantize import BLOCK, quantize_block
 from jackfield_backends.cpu.simd import (
     load_f32,
     load_f32x16,
@@ -224,6 +226,39 @@ def copy_columns(args: int, thread: int, num_threads: int) -> None:
             store_up_to(to + 4 * c, load_f32x16(start + 4 * c), width - c)
 
 
+@kernel_family
+def gate_quantize(kind: str) -> Any:
+    """Make the kernel of a gated unit that quantises its output.
+
+    Its arguments: rows cell, width, then address and row bytes of gate, up and out (or 0), place of the copy.
+    """
+    function = PAIRS[kind]
+
+    def run(args: int, thread: int, num_threads: int) -> None:
+        width, gate, gate_bytes, up, up_bytes = (
+            arg(args, 1),
+            arg(args, 2),
+            arg(args, 3),
+            arg(args, 4),
+            arg(args, 5),
+        )
+        out, out_bytes, place = arg(args, 6), arg(args, 7), arg(args, 8)
+        num_rows, blocks = load_i64(arg(args, 0)), width // BLOCK
+        units = num_rows * blocks
+        for unit in range(units * thread // num_threads, units * (thread + 1) // num_threads):
+            t, block = unit // blocks, unit % blocks
+            at = 4 * BLOCK * block
+            g, u = gate + t * gate_bytes + at, up + t * up_bytes + at
+            first = function(load_f32x16(g), load_f32x16(u))
+            second = function(load_f32x16(g + 64), load_f32x16(u + 64))
+            if out:
+                store_f32x16(out + t * out_bytes + at, first)
+                store_f32x16(out + t * out_bytes + at + 64, second)
+            quantize_block(first, second, place, num_rows, t, blocks, block)
+
+    return run
+
+
 def _lower_pair(lowering: Lowering, kind: str, x: Buffer, y: tuple[int, int], out: Buffer) -> None:
     lowering.call(
         map_pairs(str(kind)), lowering.num_rows_cell(x.rows), x.width,
@@ -278,6 +313,13 @@ def _lower_scale(lowering: Lowering, x: Buffer, y: tuple[int, int], out: Buffer,
 @lowers(Glu)
 def lower_glu(lowering: Lowering, op: Glu) -> None:
     """Append a gated unit."""
+    copy = lowering.output_copy(op.out) if can_quantize_output(op) else None
+    if copy is not None:
+        lowering.call(
+            gate_quantize(str(op.kind)), lowering.num_rows_cell(op.gate.rows), op.gate.width,
+            *_operand(lowering, op.gate), *_operand(lowering, op.up), copy.rows, lowering.row_bytes(op.out), copy.place,
+        )  # fmt: skip
+        return
     _lower_pair(lowering, op.kind, op.gate, _operand(lowering, op.up), op.out)
 
 

@@ -22,7 +22,7 @@ LOWERERS[ExpertFeedForward] = lower_experts
 def lower_ops(ops: Sequence[Op], program: Program, lowering: Lowering) -> None:
     """Append the calls of all ops."""
     for start, group in _groups(ops):
-        lowering.begin(start, start + len(group) - 1)
+        lowering.begin(start, group)
         first = group[0]
         if isinstance(first, Linear):
             lower_linears(lowering, [op for op in group if isinstance(op, Linear)])

@@ -19,7 +19,7 @@ scratch its lowerers ask for, and then in earnest.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,8 +37,8 @@ from jackfield_backends.cpu.table import Argument, Call
 from jackfield_backends.cpu.tables import StepTables
 
 __all__ = [
-    "LOWERERS", "ROW_TILE", "KvPlace", "Lowerer", "Lowering", "Places", "PythonCall", "StatePlace", "TensorPlace",
-    "buffer_bytes", "lowers", "max_rows",
+    "LOWERERS", "ROW_TILE", "KvPlace", "Lowerer", "Lowering", "OutputCopy", "Places", "PythonCall", "StatePlace",
+    "TensorPlace", "buffer_bytes", "lowers", "max_rows",
 ]  # fmt: skip
 
 ROW_TILE = 12
@@ -80,12 +80,25 @@ class StatePlace:
 
 @dataclass(frozen=True)
 class Places:
-    """Where things lie: buffers by root id, quantised copies by buffer id, states by state id."""
+    """Where things lie: buffers by root id, quantised copies by buffer id, states by state id.
+
+    Attributes:
+        made_by_producer: The copies that an op makes of its own output; whether the rows are read as well.
+    """
 
     buffers: Mapping[int, int] = field(default_factory=dict[int, int])
     activations: Mapping[int, int] = field(default_factory=dict[int, int])
     caches: Mapping[int, KvPlace] = field(default_factory=dict[int, KvPlace])
     states: Mapping[int, StatePlace] = field(default_factory=dict[int, StatePlace])
+    made_by_producer: Mapping[int, bool] = field(default_factory=dict[int, bool])
+
+
+@dataclass(frozen=True)
+class OutputCopy:
+    """Where an op puts the quantised copy of its output, and its rows: 0 when nobody reads them."""
+
+    place: int
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -116,6 +129,7 @@ class Lowering:
         tables: The step's tables.
         calls: What has been lowered so far.
         copies: Span and bytes of every quantised copy that was asked for.
+        rows_read: Buffers that own memory and are read as rows, by id; the making of copies aside.
         scratch_bytes: What each thread needs at most.
     """
 
@@ -126,26 +140,30 @@ class Lowering:
         self.tables = tables
         self.calls: list[Call | PythonCall] = []
         self.copies: dict[int, tuple[Span, int]] = {}
+        self.rows_read: set[int] = set()
         self.scratch_bytes = 0
-        self._is_survey = places is None
         self._places = places or Places()
         self._weights = weights
         self._memory = memory
         self._ops = Span(0, 0)
+        self._written: set[int] = set()
         self._prologue: dict[object, Any] = {}
         self._prologue_calls: list[Call] = []
         self._counters: list[npt.NDArray[np.int64]] = []
         self._num_counters = 0
         self._scratch_cells = memory.array(2, np.int64, "scratch cells")
 
-    def begin(self, first: int, last: int) -> None:
-        """Say which ops, by number, are lowered from now on."""
-        self._ops = Span(first, last)
+    def begin(self, first: int, ops: Sequence[Op]) -> None:
+        """Say which ops are lowered from now on, and the number of the first."""
+        self._ops = Span(first, first + len(ops) - 1)
+        self._written = {buffer.id for op in ops for buffer in op.writes}
 
     # ---- rows ----
 
     def address(self, buffer: Buffer) -> int:
         """Return the address of a buffer's first element."""
+        if buffer.root.id not in self._written:
+            self.rows_read.add(buffer.root.id)
         return self._places.buffers.get(buffer.root.id, 0) + 4 * buffer.column
 
     def row_bytes(self, buffer: Buffer) -> int:
@@ -163,12 +181,25 @@ class Lowering:
     def activation(self, buffer: Buffer) -> int:
         """Return the place of a buffer's quantised copy; the first to ask gets the call that makes it."""
         if buffer.id not in self.copies:
-            lower_quantize(self, buffer, self.make_activation(buffer))
+            was_read = buffer.base is not None or buffer.id in self.rows_read
+            lower_quantize(self, buffer, self._begin_copy(buffer))
+            if not was_read:
+                self.rows_read.discard(buffer.id)
         self.copies[buffer.id][0].last = self._ops.last
         return self._places.activations.get(buffer.id, 0)
 
-    def make_activation(self, buffer: Buffer) -> int:
-        """Return where the caller's own kernel puts a buffer's quantised copy."""
+    def output_copy(self, out: Buffer) -> OutputCopy | None:
+        """Return where an op must put the quantised copy of its own output; ``None`` if nobody wants it.
+
+        Only for ops of which ``fused.can_quantize_output`` is true.
+        """
+        keep_rows = self._places.made_by_producer.get(out.id)
+        if keep_rows is None:
+            return None
+        place = self._begin_copy(out)
+        return OutputCopy(place, self.address(out) if keep_rows else 0)
+
+    def _begin_copy(self, buffer: Buffer) -> int:
         size = activation_bytes(buffer.width, self.max_rows(buffer.rows))
         self.copies[buffer.id] = (replace(self._ops), size)
         return self._places.activations.get(buffer.id, 0)

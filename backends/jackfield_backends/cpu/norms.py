@@ -12,8 +12,10 @@ from __future__ import annotations
 import numpy as np
 
 from jackfield.program.ops import L2Norm, RmsNorm
+from jackfield_backends.cpu.fused import can_quantize_output
 from jackfield_backends.cpu.kernel import arg, float_arg, kernel, load_i64, routine
 from jackfield_backends.cpu.lowering import Lowering, lowers
+from jackfield_backends.cpu.quantize import BLOCK, quantize_block
 from jackfield_backends.cpu.simd import (
     fma,
     keep_first,
@@ -75,10 +77,46 @@ def norm(args: int, thread: int, num_threads: int) -> None:
         scale_row(row, group, factor, weight + g * step, out + t * out_bytes + 4 * g * group)
 
 
+@kernel
+def norm_quantize(args: int, thread: int, num_threads: int) -> None:
+    """Normalise whole rows and quantise them.
+
+    Its arguments: rows cell, x, its row bytes, width, weight or 0, 1 / width, eps, out or 0, its row bytes, place of
+    the copy. Fewer rows than threads are cut, and every part sums the whole row again.
+    """
+    x, x_bytes, width, weight = arg(args, 1), arg(args, 2), arg(args, 3), arg(args, 4)
+    share, eps = float_arg(args, 5), float_arg(args, 6)
+    out, out_bytes, place = arg(args, 7), arg(args, 8), arg(args, 9)
+    num_rows, blocks = load_i64(arg(args, 0)), width // BLOCK
+    parts = 1 if num_rows >= num_threads else num_threads
+    units = num_rows * parts
+    for unit in range(units * thread // num_threads, units * (thread + 1) // num_threads):
+        t, part = unit // parts, unit % parts
+        row, to = x + t * x_bytes, out + t * out_bytes
+        factor = np.float32(1) / np.sqrt(sum_of_squares(row, width) * share + eps)
+        for block in range(blocks * part // parts, blocks * (part + 1) // parts):
+            at = 4 * BLOCK * block
+            first, second = load_f32x16(row + at) * factor, load_f32x16(row + at + 64) * factor
+            if weight:
+                first = first * load_f32x16(weight + at)
+                second = second * load_f32x16(weight + at + 64)
+            if out:
+                store_f32x16(to + at, first)
+                store_f32x16(to + at + 64, second)
+            quantize_block(first, second, place, num_rows, t, blocks, block)
+
+
 @lowers(RmsNorm)
 def lower_rms_norm(lowering: Lowering, op: RmsNorm) -> None:
     """Append an RMS norm."""
     weight = 0 if op.weight is None else lowering.vector(op.weight)
+    copy = lowering.output_copy(op.out) if can_quantize_output(op) else None
+    if copy is not None:
+        lowering.call(
+            norm_quantize, lowering.num_rows_cell(op.x.rows), lowering.address(op.x), lowering.row_bytes(op.x),
+            op.x.width, weight, 1 / op.x.width, op.eps, copy.rows, lowering.row_bytes(op.out), copy.place,
+        )  # fmt: skip
+        return
     repeated = op.weight is None or np.prod(op.weight.shape) == op.group
     lowering.call(
         norm, lowering.num_rows_cell(op.x.rows),

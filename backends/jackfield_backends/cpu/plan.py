@@ -45,11 +45,16 @@ class Block:
 
 @dataclass
 class Plan:
-    """Offsets of buffers (by root id) and of their quantised copies (by buffer id) in one block of memory."""
+    """Offsets of buffers (by root id) and of their quantised copies (by buffer id) in one block of memory.
+
+    Attributes:
+        made_by_producer: The copies that an op makes of its own output; whether the rows are read as well.
+    """
 
     buffers: dict[int, int] = field(default_factory=dict[int, int])
     activations: dict[int, int] = field(default_factory=dict[int, int])
     num_bytes: int = 0
+    made_by_producer: dict[int, bool] = field(default_factory=dict[int, bool])
 
 
 def buffer_spans(ops: Sequence[Op], kept: Sequence[Buffer]) -> dict[int, Span]:

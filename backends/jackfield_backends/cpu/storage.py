@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from jackfield.backend import Limits, MemoryEstimate
 from jackfield.program import Buffer, KvCache, Op, Program
+from jackfield_backends.cpu.fused import can_quantize_output
 from jackfield_backends.cpu.kv import PANEL, KvShape, kv_shape
 from jackfield_backends.cpu.lowering import KvPlace, Lowering, Places, StatePlace, buffer_bytes
 from jackfield_backends.cpu.memory import Arena, aligned
-from jackfield_backends.cpu.plan import Plan, make_plan
+from jackfield_backends.cpu.plan import Plan, Span, make_plan
 
 __all__ = ["Storage", "plan_buffers"]
 
@@ -23,9 +25,17 @@ ELEMENTS = {2: np.float16, 4: np.float32}
 
 
 def plan_buffers(ops: Sequence[Op], program: Program, limits: Limits, survey: Lowering) -> Plan:
-    """Place the buffers of a program and the copies a survey asked for."""
+    """Place the buffers of a program and the copies a survey asked for; ops that can make those of their output."""
+    kept = (program.logits, program.hidden)
+    copies, made_by_producer = dict(survey.copies), dict[int, bool]()
+    for i, op in enumerate(ops):
+        if can_quantize_output(op) and op.writes[0].id in copies:
+            out = op.writes[0]
+            span, size = copies[out.id]
+            copies[out.id] = (Span(i, span.last), size)
+            made_by_producer[out.id] = out.id in survey.rows_read or out in kept
     sizes = {buffer.id: buffer_bytes(buffer, limits) for op in ops for buffer in op.writes}
-    return make_plan(ops, (program.logits, program.hidden), sizes, survey.copies)
+    return replace(make_plan(ops, kept, sizes, copies), made_by_producer=made_by_producer)
 
 
 class Storage:
@@ -53,6 +63,7 @@ class Storage:
             {i: self._block.ctypes.data + offset for i, offset in plan.activations.items()},
             {i: self._kv_place(i) for i in self._shapes},
             {i: StatePlace(array.ctypes.data, array.strides[0]) for i, array in self.states.items()},
+            plan.made_by_producer,
         )
 
     def rows(self, buffer: Buffer, num_rows: int) -> F32:
