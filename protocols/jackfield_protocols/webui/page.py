@@ -15,9 +15,9 @@ __all__ = ["home", "page_for_unknown_path", "static_file"]
 
 MEDIA_TYPES = MappingProxyType(
     {
-        "html": "text/html; charset=utf-8",
-        "css": "text/css; charset=utf-8",
-        "js": "text/javascript; charset=utf-8",
+        "html": "text/html",
+        "css": "text/css",
+        "js": "text/javascript",
         "svg": "image/svg+xml",
     }
 )
