@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from jackfield.backend import Executable, Limits, Step
+from jackfield.descriptors import OpDescriptor
 from jackfield.program import Buffer, Builder, Program
 from jackfield_backends.cpu.backend import CpuBackend
 from jackfield_backends.reference.backend import ReferenceBackend
@@ -122,9 +123,11 @@ def pair() -> Iterator[PairOf]:
         body: Body,
         *,
         isa: str | None = None,
+        plugin_ops: Sequence[OpDescriptor] = (),
         **limits: object,
     ) -> Pair:
         program, tensors = make_program(inputs, weights, body)
+        program = replace(program, plugin_ops={descriptor.load(): descriptor for descriptor in plugin_ops})
         chosen = replace(LIMITS, **limits)
         cpu = CpuBackend(isa).open(program, tensors, chosen)
         opened.append(Pair(cpu, ReferenceBackend().open(program, tensors, chosen), {}))
@@ -133,6 +136,11 @@ def pair() -> Iterator[PairOf]:
     yield open_pair
     for each in opened:
         each.cpu.close()
+
+
+@pytest.fixture
+def make() -> Callable[..., tuple[Program, dict[str, FloatTensor]]]:
+    return make_program
 
 
 @pytest.fixture
