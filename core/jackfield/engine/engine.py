@@ -343,6 +343,7 @@ class Engine:
                 self._tell(sequence, sequence.fail, self._stopping())
             else:
                 self._fail(sequence, self._stopping())
+
     def _stopping(self) -> Unavailable:
         return Unavailable(self.failure or "the engine is stopping", retry_after_s=RETRY_AFTER_S)
 
