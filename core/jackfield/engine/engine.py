@@ -25,7 +25,7 @@ from jackfield.descriptors import SamplerDescriptor
 from jackfield.engine.batch import Scheduled
 from jackfield.engine.cache import SequenceCache
 from jackfield.engine.contract import EngineStats, SequenceRequest
-from jackfield.engine.sampling import BareVocabulary, Sampler, VocabularyView
+from jackfield.engine.sampling import BareVocabulary, Sampler, Scratch, VocabularyView
 from jackfield.engine.sampling.checks import check_sampling, token_array
 from jackfield.engine.scheduler import Scheduler
 from jackfield.engine.sequence import Ending, Generation, Pooling, Sequence
@@ -78,6 +78,7 @@ class Engine:
         self._samplers = tuple(samplers)
         self._vocabulary = vocabulary or BareVocabulary(vocab_size)
         self._num_ids = min(vocab_size, self._vocabulary.vocab_size)
+        self._scratch = Scratch(self._num_ids)
         self._checks = check_invariants
         self.max_context = min(context_length, limits.max_context, limits.num_pages * limits.page_size)
         self._cache = SequenceCache(
@@ -137,7 +138,7 @@ class Engine:
                 f"max_tokens is {request.max_tokens!r}; expected at least 1", param="max_tokens"
             )
         max_tokens = min(request.max_tokens, self.max_context - prompt.size)
-        sampler = Sampler(request, self._samplers, self._vocabulary, self._num_ids)
+        sampler = Sampler(request, self._samplers, self._vocabulary, self._scratch)
         self._enter(Generation(request, prompt, max_tokens, sampler))
 
     def embed(self, tokens: Items[int], *, priority_key: str = "") -> Future[F32]:

@@ -54,10 +54,10 @@ class MirostatV2(Feedback):
 
     def apply(self, candidates: Candidates, history: I32, uniform: Callable[[], float]) -> None:
         """Truncate."""
-        probabilities = candidates.probabilities()
+        weights = candidates.weights()
         # the exponent is bounded so that an extreme limit keeps all, or one, and does not overflow
-        least = 2.0 ** min(max(-self.mu, -1000.0), 0.0)
-        candidates.keep(np.flatnonzero(probabilities >= min(least, float(probabilities.max()))))
+        least = 2.0 ** min(max(-self.mu, -120.0), 0.0) * float(weights.sum())
+        candidates.keep(np.flatnonzero(weights >= np.float32(min(least, 1.0))))
 
 
 class MirostatV1(Feedback):
@@ -70,19 +70,19 @@ class MirostatV1(Feedback):
     def apply(self, candidates: Candidates, history: I32, uniform: Callable[[], float]) -> None:
         """Truncate."""
         best = highest(candidates.logits, NUM_ZIPF)
-        probabilities = np.sort(candidates.probabilities()[best])[::-1]
-        count = _expected_count(_zipf_exponent(probabilities), self.mu, self._vocab_size)
+        weights = np.sort(candidates.weights()[best])[::-1].astype(np.float64)
+        count = _expected_count(_zipf_exponent(weights), self.mu, self._vocab_size)
         candidates.keep(highest(candidates.logits, min(max(count, 1), len(candidates))))
 
 
-def _zipf_exponent(probabilities: F64) -> float:
-    """Fit the exponent to probabilities given in descending order; 1 where there is nothing to fit."""
-    probabilities = probabilities[probabilities > 0]
-    if probabilities.size < 2:
+def _zipf_exponent(weights: F64) -> float:
+    """Fit the exponent to weights given in descending order; 1 where there is nothing to fit."""
+    weights = weights[weights > 0]
+    if weights.size < 2:
         return 1.0
-    ranks = np.arange(probabilities.size - 1)
+    ranks = np.arange(weights.size - 1)
     steps = np.log((ranks + 2) / (ranks + 1))
-    falls = np.log(probabilities[:-1] / probabilities[1:])
+    falls = np.log(weights[:-1] / weights[1:])
     return float((steps * falls).sum() / (steps * steps).sum())
 
 

@@ -3,6 +3,8 @@
     surprise(t) = -ln p(t);  H = sum p * surprise
     keep the tokens of smallest |surprise - H| until their p sum to typical_p
 
+The logits stand for the surprise: they differ by a constant, which H shares.
+
 Source: Meister et al. 2023, "Locally Typical Sampling", arXiv:2202.00666.
 """
 
@@ -20,6 +22,8 @@ from jackfield.service.requests import Sampling
 
 __all__ = ["Typical", "build"]
 
+LEAST_SHIFT = np.float32(-200.0)
+
 
 class Typical:
     """Keep the typical tokens."""
@@ -31,12 +35,13 @@ class Typical:
         self, candidates: Candidates, history: npt.NDArray[np.int32], uniform: Callable[[], float]
     ) -> None:
         """Truncate."""
-        probabilities = candidates.probabilities()
-        with np.errstate(divide="ignore"):
-            surprise = -np.log(probabilities)
-        possible = probabilities > 0
-        entropy = float((probabilities[possible] * surprise[possible]).sum())
-        candidates.keep(smallest_keys_of_mass(np.abs(surprise - entropy), probabilities, self._mass))
+        weights = candidates.weights()
+        total = float(weights.sum())
+        # weights are exp(shifts); below the bound they are 0 in float32, and 0 * -inf is not a number
+        shifts = np.maximum(candidates.logits - candidates.logits.max(), LEAST_SHIFT)
+        expected = np.float32(float(weights @ shifts) / total)
+        keys = np.abs(np.subtract(shifts, expected, out=shifts), out=shifts)
+        candidates.keep(smallest_keys_of_mass(keys, weights, self._mass * total))
 
     def accept(self, token_id: int, probability: float) -> None:
         """Learn nothing."""

@@ -1,6 +1,12 @@
 """Sampling: from a row of logits to a token, with numpy as the reference of every backend's own."""
 
-from jackfield.engine.sampling.candidates import Candidates, highest, smallest_keys_of_mass
+from jackfield.engine.sampling.candidates import (
+    Candidates,
+    Scratch,
+    highest,
+    likeliest,
+    smallest_keys_of_mass,
+)
 from jackfield.engine.sampling.contract import BareVocabulary, SamplerStage, VocabularyView
 from jackfield.engine.sampling.sampler import Sampler
 
@@ -9,7 +15,9 @@ __all__ = [
     "Candidates",
     "Sampler",
     "SamplerStage",
+    "Scratch",
     "VocabularyView",
     "highest",
+    "likeliest",
     "smallest_keys_of_mass",
 ]

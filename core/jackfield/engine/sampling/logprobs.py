@@ -8,15 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from jackfield.engine.contract import SampledToken
-from jackfield.engine.sampling.candidates import highest
+from jackfield.engine.sampling.candidates import Candidates, Scratch, highest
 
 __all__ = ["with_logprobs"]
 
 
-def with_logprobs(logits: npt.NDArray[np.float32], token_id: int, num_top: int) -> SampledToken:
+def with_logprobs(
+    logits: npt.NDArray[np.float32], token_id: int, num_top: int, scratch: Scratch
+) -> SampledToken:
     """Return the token with its natural log-probability and the ``num_top`` best alternatives."""
-    peak = float(logits.max())
-    log_total = peak + math.log(float(np.exp(logits - np.float32(peak)).sum(dtype=np.float64)))
+    weights = Candidates(scratch.ids, logits, scratch).weights()
+    log_total = float(logits.max()) + math.log(float(weights.sum()))
     top: list[tuple[int, float]] = []
     if num_top > 0:
         best = highest(logits, num_top)

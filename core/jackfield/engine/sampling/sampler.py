@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from jackfield.descriptors import SamplerDescriptor
 from jackfield.engine.contract import SampledToken, SequenceRequest
-from jackfield.engine.sampling.candidates import Candidates
+from jackfield.engine.sampling.candidates import Candidates, Scratch
 from jackfield.engine.sampling.contract import SamplerStage, StageFactory, VocabularyView
 from jackfield.engine.sampling.draws import Draws
 from jackfield.engine.sampling.edits import Penalties, allowed_by, bias_arrays, is_allowed, sorted_ids
@@ -34,7 +34,7 @@ class Sampler:
     Args:
         descriptors: Stages of plugins; a factory that answers ``None`` is not used.
         vocabulary: What stages may know of the vocabulary.
-        vocab_size: V, the ids that may be picked.
+        scratch: Of the size of V, the ids that may be picked; may serve several samplers of one thread.
     """
 
     def __init__(
@@ -42,10 +42,11 @@ class Sampler:
         request: SequenceRequest,
         descriptors: Sequence[SamplerDescriptor],
         vocabulary: VocabularyView,
-        vocab_size: int,
+        scratch: Scratch,
     ) -> None:
         sampling = request.sampling
-        self._vocab_size = vocab_size
+        self._scratch = scratch
+        vocab_size = scratch.ids.size
         self._is_greedy = sampling.temperature == 0.0
         self._num_top = sampling.top_logprobs
         self._mask = request.mask
@@ -55,8 +56,8 @@ class Sampler:
         self._stages = _stages(request, descriptors, vocabulary)
         self._min_tokens = sampling.min_tokens
         never = request.suppressed | request.eog if sampling.ignore_eos else request.suppressed
-        self._never = sorted_ids(never, self._vocab_size)
-        self._not_yet = sorted_ids(never | request.eog, self._vocab_size)
+        self._never = sorted_ids(never, vocab_size)
+        self._not_yet = sorted_ids(never | request.eog, vocab_size)
         self._is_plain = self._is_greedy and not (self._bias or self._penalties or self._stages)
 
     def pick(self, logits: F32, history: I32, num_picked: int) -> SampledToken:
@@ -84,7 +85,7 @@ class Sampler:
             stage.accept(token_id, probability)
         if self._num_top is None:
             return SampledToken(token_id)
-        return with_logprobs(logits, token_id, self._num_top)
+        return with_logprobs(logits, token_id, self._num_top, self._scratch)
 
     def accept(self, token_id: int) -> None:
         """Advance the grammar by a token that became part of the text."""
@@ -106,21 +107,22 @@ class Sampler:
     def _candidates(
         self, logits: F32, history: I32, forbidden: I32, bits: npt.NDArray[np.uint32] | None
     ) -> Candidates:
-        edited = logits.copy()
+        edited = self._scratch.logits
+        np.copyto(edited, logits)
         if self._bias is not None:
             edited[self._bias[0]] += self._bias[1]
         if self._penalties is not None:
             self._penalties.apply(edited, history)
         if bits is None:
             edited[forbidden] = -np.inf
-            return Candidates(_every_id(self._vocab_size), edited)
+            return Candidates(self._scratch.ids, edited, self._scratch)
         ids = allowed_by(bits, edited.size)
         chosen = np.setdiff1d(ids, forbidden, assume_unique=True)
         # a grammar that is complete allows only the end: then it counts for more than min_tokens
         ids = chosen if chosen.size else ids
         if not ids.size:
             raise NumericalError("the grammar allows no token here; it and the vocabulary do not agree")
-        return Candidates(ids, edited[ids])
+        return Candidates(ids, edited[ids], self._scratch)
 
 
 def _stages(
@@ -134,17 +136,6 @@ def _stages(
     return [stage for _, stage in sorted(ordered, key=lambda pair: pair[0])]
 
 
-_ids_of_size: dict[int, I32] = {}
-
-
-def _every_id(vocab_size: int) -> I32:
-    if vocab_size not in _ids_of_size:
-        ids = np.arange(vocab_size, dtype=np.int32)
-        ids.flags.writeable = False
-        _ids_of_size[vocab_size] = ids
-    return _ids_of_size[vocab_size]
-
-
 def _is_among(token_id: int, ids: I32) -> bool:
     place = int(ids.searchsorted(token_id))
     return place < ids.size and int(ids[place]) == token_id
@@ -152,19 +143,25 @@ def _is_among(token_id: int, ids: I32) -> bool:
 
 def _draw(candidates: Candidates, uniform: float) -> tuple[int, float]:
     """Draw by the inverse of the cumulated weights, block by block so that most are never cumulated."""
-    weights = np.exp(candidates.logits - candidates.logits.max()).astype(np.float64)
-    starts: npt.NDArray[np.intp] = np.arange(0, weights.size, BLOCK, dtype=np.intp)
-    reached = np.cumsum(np.add.reduceat(weights, starts))
+    weights = candidates.weights()
+    reached = np.cumsum(_block_sums(weights), dtype=np.float64)
     total = float(reached[-1])
-    block = min(int(np.searchsorted(reached, uniform * total, side="right")), starts.size - 1)
-    inside = np.cumsum(weights[starts[block] : starts[block] + BLOCK])
+    block = min(int(np.searchsorted(reached, uniform * total, side="right")), reached.size - 1)
+    start, stop = block * BLOCK, min((block + 1) * BLOCK, weights.size)
+    inside = np.cumsum(weights[start:stop], dtype=np.float64)
     missing = uniform * total - (float(reached[block - 1]) if block else 0.0)
-    place = int(np.searchsorted(inside, missing, side="right"))
-    if place < inside.size:
-        place += int(starts[block])
-    else:  # the sums were rounded: take the last token up to here that can be drawn
-        place = int(np.flatnonzero(weights[: starts[block] + BLOCK])[-1])
+    place = start + int(np.searchsorted(inside, missing, side="right"))
+    if place == stop:  # the sums were rounded: take the last token up to here that can be drawn
+        place = int(np.flatnonzero(weights[:stop])[-1])
     return int(candidates.ids[place]), float(weights[place]) / total
+
+
+def _block_sums(weights: F32) -> F32:
+    num_blocks = weights.size // BLOCK
+    sums: F32 = weights[: num_blocks * BLOCK].reshape(num_blocks, BLOCK).sum(axis=1)
+    if weights.size % BLOCK:
+        sums = np.append(sums, weights[num_blocks * BLOCK :].sum())
+    return sums
 
 
 def _not_finite(logits: F32, best: int, position: int) -> NumericalError:

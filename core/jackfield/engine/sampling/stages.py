@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from jackfield.engine.sampling.candidates import Candidates, highest, smallest_keys_of_mass
+from jackfield.engine.sampling.candidates import Candidates, highest, likeliest
 from jackfield.engine.sampling.contract import SamplerStage
 from jackfield.service.requests import Sampling
 
@@ -48,7 +48,7 @@ class TopP(Stateless):
 
     def apply(self, candidates: Candidates, history: I32, uniform: Uniform) -> None:
         """Keep the nucleus."""
-        candidates.keep(smallest_keys_of_mass(-candidates.logits, candidates.probabilities(), self._p))
+        candidates.keep(likeliest(candidates.weights(), self._p))
 
 
 class MinP(Stateless):
