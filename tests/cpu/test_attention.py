@@ -55,6 +55,12 @@ def test_float32_cache(pair, generator) -> None:
     check(open_attention(pair, generator, 4, 2, 16, kv_type="f32"), NEAR_F32)
 
 
+@pytest.mark.parametrize(("width", "values"), [(16, 24), (40, 64)])
+def test_int8_cache(pair, generator, width, values) -> None:
+    """Off by half a step of 127 at most, before the softmax."""
+    check(open_attention(pair, generator, 4, 2, width, values, kv_type="q8_0"), {"rtol": 3e-2, "atol": 3e-2})
+
+
 @pytest.mark.parametrize("window", [1, 5, 20])
 def test_window(pair, generator, window) -> None:
     check(open_attention(pair, generator, 4, 2, 16, kv_type="f32", window=window), NEAR_F32)
@@ -74,7 +80,8 @@ def test_stale_pages_are_not_seen(pair, generator) -> None:
     np.testing.assert_allclose(ours, theirs, **NEAR_F16)
 
 
-def test_nan_reaches_the_rows_that_see_it_and_no_other(pair, generator) -> None:
+@pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
+def test_nan_reaches_the_rows_that_see_it_and_no_other(pair, generator, kv_type) -> None:
     rows_of_x = rows(generator, 16)
     rows_of_x[7] = np.nan
 
@@ -83,7 +90,7 @@ def test_nan_reaches_the_rows_that_see_it_and_no_other(pair, generator) -> None:
         b.kv_append(i["x"], i["x"], cache)
         return b.attend(i["x"], cache, 1, scale=0.25)
 
-    made = pair({"x": rows_of_x}, {}, body)
+    made = pair({"x": rows_of_x}, {}, body, kv_type=kv_type)
     ours = np.concatenate([made.step((0, first, first + 1))[0] for first in range(10)])
     assert np.isfinite(ours[:7]).all()
     assert np.isnan(ours[7:]).all()

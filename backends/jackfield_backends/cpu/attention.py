@@ -28,11 +28,12 @@ from jackfield.program import Rows
 from jackfield.program.ops import Attend
 from jackfield_backends.cpu import instructions, isa
 from jackfield_backends.cpu.atomic import take
-from jackfield_backends.cpu.emit import F32, I32, I64, Value, constant, zeros
+from jackfield_backends.cpu.emit import F32, I8, I32, I64, Value, constant, zeros
 from jackfield_backends.cpu.fused import can_quantize_output
 from jackfield_backends.cpu.isa import Isa
 from jackfield_backends.cpu.kernel import arg, float_arg, kernel, kernel_family, load_i64, routine, store_i64
-from jackfield_backends.cpu.kv import ELEMENT_BYTES, PANEL, page_address
+from jackfield_backends.cpu.kv import page_address
+from jackfield_backends.cpu.kv_layout import PANEL, SCALED, kv_layout
 from jackfield_backends.cpu.lowering import Lowering, lowers
 from jackfield_backends.cpu.memory import aligned
 from jackfield_backends.cpu.quantize import BLOCK as BLOCK_COLUMNS
@@ -77,9 +78,14 @@ def tile_shape(rows: int, wide: bool) -> tuple[int, int]:
 # ---- the two products ----------------------------------------------------------------------------
 
 
+ELEMENT_BYTES = {"f16": 2, "f32": 4, "q8_0": 1}
+
+
 def load_elements(address: Value, kind: str, offset: int = 0) -> Value:
-    """Return sixteen elements of the cache as float32."""
+    """Return sixteen elements of the cache as float32, not yet scaled."""
     at = address + offset if offset else address
+    if kind == "q8_0":
+        return at.load(I8, 16).signed(I32).signed(F32)
     return instructions.load_half(at, 16) if kind == "f16" else at.load(F32, 16)
 
 
@@ -104,15 +110,23 @@ def score_tile(rows: int, panels: int, kind: str) -> Callable[..., None]:
     """
     step = PANEL * ELEMENT_BYTES[kind]
 
+    def load_keys(panel: Value, d: Value, quants: Value) -> Value:
+        if kind != "q8_0":
+            return load_elements(panel + d * step, kind)
+        return load_elements(panel + quants + d * step, kind) * instructions.load_half(
+            panel + (d >> 5 << 5), 16
+        )
+
     @operation(types.void, types.int64, types.int64, types.int64, types.int64)
     def multiply(queries: Value, addresses: Value, width: Value, scores: Value) -> None:
         totals = _Totals(queries, rows * panels)
         for i in range(rows * panels):
             totals.set(i, zeros(queries.b, F32, 16))
         starts = [addresses.load(I64, 1, 8 * p) for p in range(panels)]
+        quants = width + (SCALED - 1) >> 5 << 5  # behind the scales: 16 of float16 for every 32 columns
         with cgutils.for_range(queries.b, width.v) as loop:
             d = queries.new(loop.index)
-            keys = [load_elements(start + d * step, kind) for start in starts]
+            keys = [load_keys(start, d, quants) for start in starts]
             at = queries + d * (4 * rows)
             for r in range(rows):
                 query = at.load(F32, 1, 4 * r).splat(16)
@@ -130,14 +144,26 @@ def score_tile(rows: int, panels: int, kind: str) -> Callable[..., None]:
 def value_tile(rows: int, columns: int, all_columns: int, kind: str) -> Callable[..., None]:
     """Make the product of R rows of weights and values: out += p v, for 16 * ``columns`` columns.
 
-    Its arguments: weights with rows of ``BLOCK``, the addresses of the panels' values, offset of the columns and
-    distance of two rows there in bytes, keys, out with rows of 16 * ``all_columns``.
+    Its arguments: weights with rows of ``BLOCK``, the addresses of the panels' values, the first column, bytes before
+    the elements of a row (its scales), distance of two rows in bytes, keys, out with rows of 16 * ``all_columns``.
     """
     size = ELEMENT_BYTES[kind]
 
-    @operation(types.void, *[types.int64] * 6)
+    def load_values(row: Value, first: Value, scales: Value, c: int) -> Value:
+        values = load_elements(row + scales + first * size, kind, PANEL * size * c)
+        if kind != "q8_0":
+            return values
+        return values * instructions.load_half(row + (first + PANEL * c >> 5 << 1), 1).splat(16)
+
+    @operation(types.void, *[types.int64] * 7)
     def multiply(
-        weights: Value, addresses: Value, offset: Value, row_bytes: Value, num_keys: Value, out: Value
+        weights: Value,
+        addresses: Value,
+        first: Value,
+        scales: Value,
+        row_bytes: Value,
+        num_keys: Value,
+        out: Value,
     ) -> None:
         totals = _Totals(weights, rows * columns)
         places = [(r, c, 64 * (all_columns * r + c)) for r in range(rows) for c in range(columns)]
@@ -145,9 +171,8 @@ def value_tile(rows: int, columns: int, all_columns: int, kind: str) -> Callable
             totals.set(i, out.load(F32, 16, place))
         with cgutils.for_range(weights.b, num_keys.v) as loop:
             j = weights.new(loop.index)
-            panel = (addresses + (j >> 4 << 3)).load(I64)
-            at = panel + offset + (j & (PANEL - 1)) * row_bytes
-            values = [load_elements(at, kind, PANEL * size * c) for c in range(columns)]
+            row = (addresses + (j >> 4 << 3)).load(I64) + (j & (PANEL - 1)) * row_bytes
+            values = [load_values(row, first, scales, c) for c in range(columns)]
             for i, (r, c, _) in enumerate(places):
                 weight = (weights + (j << 2)).load(F32, 1, 4 * BLOCK * r).splat(16)
                 totals.set(i, values[c].fma(weight, totals.get(i)))
@@ -230,8 +255,8 @@ def walk_tile(rows: int, all_columns: int, kind: str) -> Callable[..., None]:
     columns = max(c for c in range(1, most + 1) if all_columns % c == 0)
     multiply_keys = score_tile(rows, panels, kind)
     multiply_values = value_tile(rows, columns, all_columns, kind)
-    size = ELEMENT_BYTES[kind]
     out_bytes = 64 * all_columns
+    scale_bytes = 2 if kind == "q8_0" else 0
 
     @routine
     def walk(
@@ -240,6 +265,8 @@ def walk_tile(rows: int, all_columns: int, kind: str) -> Callable[..., None]:
         q, q_bytes = arg(args, 4), arg(args, 5)
         keys, key_page, values, value_page = arg(args, 8), arg(args, 9), arg(args, 10), arg(args, 11)
         page_size, width, value_width, window = arg(args, 12), arg(args, 13), arg(args, 14), arg(args, 15)
+        panel_bytes, row_bytes = arg(args, 27), arg(args, 28)
+        scales = (value_width + SCALED - 1) // SCALED * scale_bytes
         positions, sinks, scale, softcap = (
             arg(args, 1),
             arg(args, 16),
@@ -271,9 +298,9 @@ def walk_tile(rows: int, all_columns: int, kind: str) -> Callable[..., None]:
                 position = block + PANEL * min(p, num_panels - 1)
                 place = head * page_size + position % page_size
                 page = page_address(keys, key_page, table, position, page_size)
-                store_i64(key_panels + 8 * p, page + size * place * width)
+                store_i64(key_panels + 8 * p, page + place // PANEL * panel_bytes)
                 page = page_address(values, value_page, table, position, page_size)
-                store_i64(value_panels + 8 * p, page + size * place * value_width)
+                store_i64(value_panels + 8 * p, page + place * row_bytes)
             for p in range(0, num_panels, panels):
                 multiply_keys(queries, key_panels + 8 * p, width, scores + 64 * p)
             for r in range(rows):
@@ -288,7 +315,7 @@ def walk_tile(rows: int, all_columns: int, kind: str) -> Callable[..., None]:
                         store_f32x16(at, load_f32x16(at) * shrink)
             for c in range(0, all_columns, columns):
                 multiply_values(
-                    scores, value_panels, PANEL * size * c, size * value_width, num_keys, products + 64 * c
+                    scores, value_panels, PANEL * c, scales, row_bytes, num_keys, products + 64 * c
                 )
         for r in range(count):
             i = query + r
@@ -305,8 +332,8 @@ def attend(small: int, large: int, all_columns: int, kind: str) -> Any:
     """Make the kernel of a pair of tile sizes.
 
     Its arguments: tiles, positions, sequences, counter, then as ``walk_tile`` reads them, heads, group, page table,
-    its row bytes, scratch, place of the quantised output or 0, rows cell, blocks of 32 columns a row. ``tiles`` is the
-    address of their number and, 64 bytes on, of the tiles.
+    its row bytes, scratch, place of the quantised output or 0, rows cell, blocks of 32 columns a row, bytes of a
+    panel and of a row of the cache. ``tiles`` is the address of their number and, 64 bytes on, of the tiles.
     """
     walk_small = walk_tile(small, all_columns, kind)
     walk_large = walk_tile(large, all_columns, kind)
@@ -379,6 +406,7 @@ def lower_attend(lowering: Lowering, op: Attend) -> None:
     small = min(group, large)
     all_columns = -(-cache.value_width // 16)
     place = lowering.cache(cache)
+    layout = kv_layout(cache, limits)
     copy = lowering.output_copy(op.out) if can_quantize_output(op) else None
     scratch = 4 * cache.key_width * large + (64 + 4 * BLOCK + 64 * all_columns) * large + 8 * 4 * PANELS
     lowering.call(
@@ -393,4 +421,5 @@ def lower_attend(lowering: Lowering, op: Attend) -> None:
         cache.num_kv_heads, group, tables.page_table, 4 * tables.max_pages,
         lowering.thread_scratch(aligned(scratch)),
         0 if copy is None else copy.place, lowering.num_rows_cell(op.q.rows), op.out.width // BLOCK_COLUMNS,
+        layout.panel.itemsize, layout.row.itemsize,
     )  # fmt: skip

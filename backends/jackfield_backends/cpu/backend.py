@@ -12,7 +12,7 @@ from jackfield_backends.cpu.compiler import use_isa
 from jackfield_backends.cpu.embed import PLAIN
 from jackfield_backends.cpu.executable import CpuExecutable, survey_program
 from jackfield_backends.cpu.formats import FORMATS
-from jackfield_backends.cpu.kv import ELEMENT_BYTES
+from jackfield_backends.cpu.kv_layout import KV_TYPES
 from jackfield_backends.cpu.lowering import LOWERERS
 
 __all__ = ["CpuBackend"]
@@ -80,8 +80,8 @@ class CpuBackend:
 
 
 def _refusal(limits: Limits) -> str | None:
-    if limits.kv_type not in ELEMENT_BYTES:
-        known = ", ".join(ELEMENT_BYTES)
+    if limits.kv_type not in KV_TYPES:
+        known = ", ".join(KV_TYPES)
         return f"backend 'cpu' cannot store keys and values as {limits.kv_type!r}; use one of: {known}"
     if limits.page_size % 16:
         return f"page size {limits.page_size} is not a multiple of 16"

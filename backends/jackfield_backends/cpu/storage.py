@@ -12,7 +12,7 @@ import numpy.typing as npt
 from jackfield.backend import Limits, MemoryEstimate
 from jackfield.program import Buffer, KvCache, Op, Program
 from jackfield_backends.cpu.fused import can_quantize_output
-from jackfield_backends.cpu.kv import PANEL, KvShape, kv_shape
+from jackfield_backends.cpu.kv_layout import KvLayout, kv_layout
 from jackfield_backends.cpu.lowering import KvPlace, Lowering, Places, StatePlace, buffer_bytes
 from jackfield_backends.cpu.memory import Arena, aligned
 from jackfield_backends.cpu.plan import Plan, Span, make_plan
@@ -21,7 +21,6 @@ __all__ = ["Storage", "plan_buffers"]
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
-ELEMENTS = {2: np.float16, 4: np.float32}
 
 
 def plan_buffers(ops: Sequence[Op], program: Program, limits: Limits, survey: Lowering) -> Plan:
@@ -50,8 +49,8 @@ class Storage:
         self._limits = limits
         self._plan = plan
         self._block = memory.array(plan.num_bytes, np.uint8, "buffers")
-        self._shapes = {cache.id: kv_shape(cache, limits) for cache in program.kv_caches}
-        self._pages = {i: self._take_pages(shape, memory) for i, shape in self._shapes.items()}
+        self._layouts = {cache.id: kv_layout(cache, limits) for cache in program.kv_caches}
+        self._pages = {i: self._take_pages(layout, memory) for i, layout in self._layouts.items()}
         slots = limits.num_state_slots
         self.states: dict[int, F32] = {}
         for state in program.fixed_states:
@@ -61,7 +60,7 @@ class Storage:
         self.places = Places(
             {i: self._block.ctypes.data + offset for i, offset in plan.buffers.items()},
             {i: self._block.ctypes.data + offset for i, offset in plan.activations.items()},
-            {i: self._kv_place(i) for i in self._shapes},
+            {i: self._kv_place(i) for i in self._layouts},
             {i: StatePlace(array.ctypes.data, array.strides[0]) for i, array in self.states.items()},
             plan.made_by_producer,
         )
@@ -91,40 +90,37 @@ class Storage:
 
     def write_kv(self, cache: KvCache, pages: I32, places: I32, keys: F32, values: F32) -> None:
         """Store rows ``[T, G * K]`` and ``[T, G * Kv]`` at places within pages."""
-        key_pages, value_pages = self._kv_arrays(cache)
-        heads = cache.num_kv_heads
-        key_pages[pages, :, places // PANEL, :, places % PANEL] = keys.reshape(-1, heads, cache.key_width)
-        value_pages[pages, :, places] = values.reshape(-1, heads, cache.value_width)
+        layout, (key_pages, value_pages) = self._layouts[cache.id], self._pages[cache.id]
+        for page in np.unique(pages):
+            rows = pages == page
+            old_keys, old_values = (
+                layout.read_keys(key_pages[page]),
+                layout.read_values(value_pages[page]).copy(),
+            )
+            old_keys[places[rows]] = keys[rows].reshape(-1, cache.num_kv_heads, cache.key_width)
+            old_values[places[rows]] = values[rows].reshape(-1, cache.num_kv_heads, cache.value_width)
+            layout.write_keys(key_pages[page], old_keys)
+            layout.write_values(value_pages[page], old_values)
 
     def read_kv(self, cache: KvCache, pages: I32, places: I32) -> tuple[F32, F32]:
         """Return rows ``[S, G, K]`` and ``[S, G, Kv]``."""
-        key_pages, value_pages = self._kv_arrays(cache)
-        keys = key_pages[pages, :, places // PANEL, :, places % PANEL]
-        return keys.astype(np.float32), value_pages[pages, :, places].astype(np.float32)
+        layout, (key_pages, value_pages) = self._layouts[cache.id], self._pages[cache.id]
+        named, index = np.unique(pages, return_inverse=True)
+        keys = np.stack([layout.read_keys(key_pages[page]) for page in named])
+        values = np.stack([layout.read_values(value_pages[page]) for page in named])
+        return keys[index, places], values[index, places]
 
     def _take_pages(
-        self, shape: KvShape, memory: Arena
+        self, layout: KvLayout, memory: Arena
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         count = self._limits.num_pages
-        keys = memory.array(count * shape.key_page_bytes, np.uint8, "the cache of keys")
-        values = memory.array(count * shape.value_page_bytes, np.uint8, "the cache of values")
+        keys = memory.array(count * layout.key_page_bytes, np.uint8, "the cache of keys")
+        values = memory.array(count * layout.value_page_bytes, np.uint8, "the cache of values")
         return keys.reshape(count, -1), values.reshape(count, -1)
 
     def _kv_place(self, cache: int) -> KvPlace:
         keys, values = self._pages[cache]
         return KvPlace(keys.ctypes.data, values.ctypes.data, keys.strides[0], values.strides[0])
-
-    def _kv_arrays(self, cache: KvCache) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
-        """Return views ``[P, G, N / 16, K, 16]`` of keys and ``[P, G, N, Kv]`` of values."""
-        shape, (keys, values) = self._shapes[cache.id], self._pages[cache.id]
-        size, heads = self._limits.page_size, cache.num_kv_heads
-        kind = ELEMENTS[shape.element_bytes]
-        k = keys[:, : heads * shape.key_head_bytes].view(kind)
-        v = values[:, : heads * shape.value_head_bytes].view(kind)
-        return (
-            k.reshape(len(k), heads, size // PANEL, cache.key_width, PANEL),
-            v.reshape(len(v), heads, size, cache.value_width),
-        )
 
 
 def _slot_bytes(shape: tuple[int, ...]) -> int:
@@ -133,6 +129,6 @@ def _slot_bytes(shape: tuple[int, ...]) -> int:
 
 def memory_estimate(program: Program, plan: Plan, limits: Limits, mapped: int, other: int) -> MemoryEstimate:
     """Return what ``Storage`` and the survey's tables would take."""
-    kv = sum(kv_shape(cache, limits).page_bytes for cache in program.kv_caches) * limits.num_pages
+    kv = sum(kv_layout(cache, limits).page_bytes for cache in program.kv_caches) * limits.num_pages
     states = sum(_slot_bytes(state.shape) for state in program.fixed_states) * limits.num_state_slots
     return MemoryEstimate(mapped, 0, kv, states, plan.num_bytes + other)
