@@ -55,6 +55,7 @@ def cut_by(stops: list[str], pieces: list[str]) -> tuple[str, str | None]:
     return shown + stopper.finish(), None
 
 
+@settings(deadline=None)
 @given(
     text=st.text("abc", max_size=14),
     stops=st.lists(st.text("abc", min_size=1, max_size=4), max_size=4),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -12,6 +13,9 @@ from jackfield.text.contract import ArgumentsDelta, CallDone, CallStarted, Parse
 from jackfield.text.regions import Region
 
 __all__ = ["CallScope", "arguments_of", "lenient_json", "named_calls", "whole_call"]
+
+
+_NO_WORD = re.compile(r"\W")
 
 
 @dataclass
@@ -39,6 +43,12 @@ class CallScope:
         """Return a tool's parameter schema; empty for a name that was not offered."""
         found = [tool.parameters for tool in self.tools if tool.name == name]
         return found[0] if found else {}
+
+    def offered_name(self, name: str) -> str:
+        """Return the offered tool's name that a model wrote with other punctuation; else what it wrote."""
+        spelt = _NO_WORD.sub("_", name)
+        fitting = [tool.name for tool in self.tools if _NO_WORD.sub("_", tool.name) == spelt]
+        return name if self.knows(name) or not fitting else fitting[0]
 
     def knows(self, name: str) -> bool:
         """Tell whether a tool of that name was offered."""

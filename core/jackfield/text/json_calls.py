@@ -11,7 +11,7 @@ from jackfield.text.json_prefix import JsonPrefix
 from jackfield.text.literals import Literals
 from jackfield.text.regions import Step
 
-__all__ = ["ArgumentStream", "CallObject", "TaggedJsonCall"]
+__all__ = ["ArgumentStream", "CallObject", "JsonCallList", "TaggedJsonCall"]
 
 ARGUMENT_KEYS = ("arguments", "parameters")
 _SPACE = " \t\r\n"
@@ -76,19 +76,22 @@ class ArgumentStream:
 class CallObject:
     """Takes the text of one call object.
 
+    Args:
+        must_be_known: An object that names no offered tool is no call.
+
     Attributes:
         text: What was taken, as it came.
         is_complete: The object is whole and was a call; all its events were returned.
         has_failed: It is no call object; nothing more is taken.
     """
 
-    def __init__(self, scope: CallScope) -> None:
+    def __init__(self, scope: CallScope, *, must_be_known: bool = False) -> None:
         self.text = ""
         self.is_complete = False
         self.has_failed = False
         self.arguments = ArgumentStream(scope)
         self._scope = scope
-        self._whole = JsonPrefix()
+        self._must_be_known = must_be_known
         self._key = ""
         self._value: JsonPrefix | None = None
         self._fields: dict[str, object] = {}
@@ -154,6 +157,7 @@ class CallObject:
         self._expected = ", or }"
         if self._key == "name" and isinstance(value, str) and value and self.arguments.name is None:
             self.arguments.name = value
+            self.has_failed = self._must_be_known and not self._scope.knows(value)
 
     def _finish(self) -> list[ParsedEvent]:
         """Return what is left to say of the whole object."""
@@ -228,6 +232,57 @@ class TaggedJsonCall:
                     event for name, arguments in calls for event in whole_call(self._scope, name, arguments)
                 ]
         return [Content(self._opening + text + tag)]
+
+
+class JsonCallList:
+    """The region of a list of call objects, or of one: read whole, then told.
+
+    Args:
+        opening: The tag that led here; part of the text when this turns out to be no call.
+        closing: The tag that ends it, which may be missing; empty when there is none.
+    """
+
+    is_thinking = False
+
+    def __init__(self, scope: CallScope, opening: str, closing: str = "") -> None:
+        self._scope = scope
+        self._opening = opening
+        self._closing = closing
+        self._tags = Literals([closing] if closing else [])
+        self._list = JsonPrefix()
+        self._text = ""
+        self._is_told = False
+
+    def step(self, text: str, *, final: bool) -> Step:
+        """Take the list, then everything up to the closing tag."""
+        used = 0 if self._list.has_failed else self._list.take(text)
+        self._text += text[:used]
+        if not (self._list.is_complete or self._list.has_failed):
+            return Step(used)
+        events = [] if self._is_told or self._list.has_failed else self._told()
+        if not self._closing:
+            region = self._scope.after_text() if not self._is_told else self._scope.after_call()
+            return Step(used, events or self.close(), region)
+        end, tag = self._tags.find(text[used:], final=final)
+        self._text += text[used : used + end]
+        if tag is None:
+            return Step(used + end, events)
+        if self._is_told:
+            return Step(used + end + len(tag), events, self._scope.after_call())
+        return Step(
+            used + end + len(tag), [Content(f"{self._opening}{self._text}{tag}")], self._scope.after_text()
+        )
+
+    def close(self) -> list[ParsedEvent]:
+        """End without the closing tag."""
+        return [] if self._is_told else [Content(self._opening + self._text)]
+
+    def _told(self) -> list[ParsedEvent]:
+        calls = named_calls(json.loads(self._list.text))
+        self._is_told = calls is not None
+        return [
+            event for name, arguments in calls or () for event in whole_call(self._scope, name, arguments)
+        ]
 
 
 def _last(events: list[ParsedEvent]) -> ParsedEvent | None:

@@ -61,6 +61,10 @@ class TextRegion:
         openings: Tags that lead on only before the first visible character.
         trims_start: Leave out white space at the beginning.
         has_begun: Text of this region stands in the prompt already.
+        lead: White space to put before the first visible text.
+
+    Attributes:
+        has_spoken: Visible text of this region was told, or stands in the prompt.
     """
 
     def __init__(
@@ -71,7 +75,9 @@ class TextRegion:
         openings: Mapping[str, Exit] | None = None,
         trims_start: bool = False,
         has_begun: bool = False,
+        lead: str = "",
     ) -> None:
+        self.has_spoken = has_begun
         self._event = event
         self._exits = exits
         self._openings: Mapping[str, Exit] = openings if openings and not has_begun else {}
@@ -79,7 +85,7 @@ class TextRegion:
         self._trims_start = trims_start and not has_begun
         self._has_begun = has_begun
         self._holds = bool(exits or self._openings)
-        self._pending = ""
+        self._pending = lead
 
     @property
     def is_thinking(self) -> bool:
@@ -122,6 +128,7 @@ class TextRegion:
         text = self._pending + text
         end = len(text.rstrip()) if self._holds else len(text)
         self._pending = text[end:]
+        self.has_spoken = self.has_spoken or end > 0
         return [self._event(text[:end])] if end else []
 
 

@@ -20,13 +20,12 @@ class TagDialect:
     """The tags of a family.
 
     Attributes:
-        think_open, think_close: Around reasoning; empty when the family has none.
+        thinking: Opening and closing tags around reasoning, in all spellings the family uses.
         calls: What opens a call anywhere, and what reads it from there.
         leading_calls: What opens a call only where nothing visible came before.
     """
 
-    think_open: str = ""
-    think_close: str = ""
+    thinking: Sequence[tuple[str, str]] = ()
     calls: Mapping[str, CallRegion] = field(default_factory=dict[str, CallRegion])
     leading_calls: Mapping[str, CallRegion] = field(default_factory=dict[str, CallRegion])
 
@@ -46,20 +45,19 @@ class TaggedParser(RegionParser):
 
     def prime(self, prompt_tail: str) -> None:
         """Take the prompt's last text, to learn whether a thinking block is open already."""
-        dialect = self._dialect
-        opened = prompt_tail.rfind(dialect.think_open) if dialect.think_open else -1
-        closed = prompt_tail.rfind(dialect.think_close) if dialect.think_close else -1
-        if opened > closed:
-            begun = prompt_tail[opened + len(dialect.think_open) :].strip()
-            self.enter(self._thinking(has_begun=bool(begun)))
-        elif closed >= 0:
-            begun = prompt_tail[closed + len(dialect.think_close) :].strip()
-            self.enter(self._content(trims_start=True, has_begun=bool(begun)))
+        for opening, closing in self._dialect.thinking:
+            opened, closed = prompt_tail.rfind(opening), prompt_tail.rfind(closing)
+            if opened > closed:
+                begun = prompt_tail[opened + len(opening) :].strip()
+                self.enter(self._thinking(opening, closing, has_begun=bool(begun)))
+            elif closed >= 0:
+                begun = prompt_tail[closed + len(closing) :].strip()
+                self.enter(self._content(trims_start=True, has_begun=bool(begun)))
 
     def _content(self, *, trims_start: bool = False, has_begun: bool = False) -> Region:
-        openings: dict[str, Exit] = {}
-        if self._dialect.think_open:
-            openings[self._dialect.think_open] = self._thinking
+        openings = {
+            opening: self._thinking_exit(opening, closing) for opening, closing in self._dialect.thinking
+        }
         return TextRegion(
             Content,
             self._exits(self._dialect.calls),
@@ -68,18 +66,18 @@ class TaggedParser(RegionParser):
             has_begun=has_begun,
         )
 
-    def _thinking(self, *, has_begun: bool = False) -> Region:
+    def _thinking(self, opening: str, closing: str, *, has_begun: bool = False) -> Region:
         # a model may repeat the tag that the prompt ended with, and may call without closing its thoughts
         return TextRegion(
             Thinking,
-            {
-                self._dialect.think_close: lambda: self._content(trims_start=True),
-                **self._exits(self._dialect.calls),
-            },
-            openings={self._dialect.think_open: self._thinking},
+            {closing: lambda: self._content(trims_start=True), **self._exits(self._dialect.calls)},
+            openings={opening: self._thinking_exit(opening, closing)},
             trims_start=True,
             has_begun=has_begun,
         )
+
+    def _thinking_exit(self, opening: str, closing: str) -> Exit:
+        return lambda: self._thinking(opening, closing)
 
     def _exits(self, calls: Mapping[str, CallRegion]) -> dict[str, Exit]:
         if not self._tools:

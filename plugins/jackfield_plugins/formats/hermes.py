@@ -23,8 +23,7 @@ from jackfield.text.tagged import TagDialect, TaggedParser
 
 CALL, CALL_END = "<tool_call>", "</tool_call>"
 DIALECT = TagDialect(
-    "<think>",
-    "</think>",
+    (("<think>", "</think>"),),
     calls={CALL: lambda scope: TaggedJsonCall(scope, CALL, CALL_END)},
 )
 
@@ -38,7 +37,7 @@ class HermesFormat:
     )
     supports_thinking = True
     supports_tools = True
-    thinking_end = "</think>"
+    thinking_end = "\n</think>\n\n"
 
     def adapt(self, messages: list[Message]) -> list[Message]:
         """Leave the history as it is: the templates write calls and results themselves."""

@@ -32,10 +32,10 @@ class PlainFormat:
 class ThinkingFormat(PlainFormat):
     """Reasoning between ``<think>`` and ``</think>``, then the answer."""
 
-    dialect = TagDialect("<think>", "</think>")
+    dialect = TagDialect((("<think>", "</think>"),))
     preserved_tokens = ("<think>", "</think>")
     supports_thinking = True
-    thinking_end = "</think>"
+    thinking_end = "\n</think>\n\n"
 
 
 @hookimpl
