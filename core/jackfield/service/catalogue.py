@@ -136,7 +136,9 @@ def capabilities_of(chat_format: ChatFormat, tokenizer: Tokenizer, template: Cha
 
 
 def _marks_thinking(chat_format: ChatFormat, template: ChatTemplate) -> bool:
-    """Tell whether the template knows of thinking: by a switch, or by the tag that closes it."""
-    switches = template.capabilities.switches_thinking or template.capabilities.switches_by_word
+    """Tell whether the template knows of thinking: by a switch, by earlier reasoning, or by the closing tag."""
+    can = template.capabilities
     closing = chat_format.thinking_end.strip()
-    return switches or bool(closing and closing in template.sources.main)
+    if can.switches_thinking or can.switches_by_word or can.reasoning:
+        return True
+    return bool(closing and closing in template.sources.main)
