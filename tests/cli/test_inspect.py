@@ -27,7 +27,9 @@ def test_a_model_that_runs_is_described(checkpoint: Path, capsys: pytest.Capture
     verdict = found["verdict"]
     assert verdict["architecture"] == "qwen3moe"
     assert verdict["layers"] == "2 attention, 2 mixture of experts"
-    assert verdict["kv_bytes_per_token"] == 2 * 2 * 2 * 16 * 2  # layers, keys and values, heads, width, f16
+    rows = {tensor["name"]: tensor["shape"][0] for tensor in found["tensors"]}
+    kept = sum(rows[f"blk.{layer}.attn_{part}.weight"] for layer in range(2) for part in "kv")
+    assert verdict["kv_bytes_per_token"] == kept * 2  # float16
     assert dict(verdict["backends"])["reference"] == "runs"
     assert verdict["unused_tensors"] == []
     assert found["formats"]["Q8_0"] > 0

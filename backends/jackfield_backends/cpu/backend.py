@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from jackfield.backend import Executable, Limits, MemoryEstimate, OpenProgress, WeightSource
 from jackfield.errors import BackendError, JackfieldError
 from jackfield.program import Program
@@ -38,6 +40,16 @@ class CpuBackend:
         except JackfieldError as error:
             return error.message
         return None
+
+    def describe(self) -> Mapping[str, str]:
+        """Return the instruction set in force, the others this machine has, and where kernels are kept."""
+        self._choose()
+        directory = (self._cache or ObjectCache()).directory
+        return {
+            "instruction set": f"{isa.current()} (of {', '.join(isa.available())})",
+            "processor": isa.host_cpu(),
+            "kernel cache": str(directory) if directory else "none: kernels are compiled at each start",
+        }
 
     def cannot_run(self, program: Program, weights: WeightSource) -> str | None:
         """Return the first op or block format that it lacks."""

@@ -25,6 +25,10 @@ class NullBackend:
         """Return ``None``: nothing is needed."""
         return None
 
+    def describe(self) -> Mapping[str, str]:
+        """Return nothing: the machine does not matter."""
+        return {}
+
     def cannot_run(self, program: Program, weights: WeightSource) -> str | None:
         """Return ``None``: no op is run."""
         return None

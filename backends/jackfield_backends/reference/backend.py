@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+
+import numpy as np
 
 from jackfield.backend import Limits, MemoryEstimate, OpenProgress, WeightSource
 from jackfield.errors import BackendError
@@ -22,6 +25,10 @@ class ReferenceBackend:
     def unavailable(self) -> str | None:
         """Return ``None``: numpy is always there."""
         return None
+
+    def describe(self) -> Mapping[str, str]:
+        """Return what it computes with."""
+        return {"arithmetic": f"float32, numpy {np.__version__}"}
 
     def cannot_run(self, program: Program, weights: WeightSource) -> str | None:
         """Return which op has no meaning here; ``None`` when every op has one."""

@@ -15,7 +15,12 @@ from jackfield.service.events import Event, Failed, Finished
 from jackfield.service.requests import GenerationRequest
 from jackfield.service.status import ModelInfo
 
-__all__ = ["jackfield_engine_started", "jackfield_engine_stopped", "jackfield_event_emitted"]
+__all__ = [
+    "jackfield_engine_started",
+    "jackfield_engine_stopped",
+    "jackfield_event_emitted",
+    "jackfield_request_admitted",
+]
 
 log = logging.getLogger("jackfield.requests")
 
@@ -38,6 +43,12 @@ def jackfield_engine_started(model: ModelInfo) -> None:
 def jackfield_engine_stopped(reason: str) -> None:
     """Log why the engine does not answer any more."""
     log.info("the engine stopped: %s", reason)
+
+
+@hookimpl
+def jackfield_request_admitted(request: GenerationRequest) -> None:
+    """Log, for those who look closely, that a request has joined the queue."""
+    log.debug("%s %s: admitted for %s", request.id, request.surface, request.model)
 
 
 @hookimpl
