@@ -7,6 +7,7 @@ A child that dies takes no server with it: LLVM ends the process when it meets a
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import importlib
 import os
@@ -186,7 +187,7 @@ class _Compilation:
             )
         except OSError:
             return
-        with child:
+        with contextlib.suppress(BrokenPipeError), child:  # closing the pipe of a dead child fails once more
             while True:
                 try:
                     kernel = self._waiting.get_nowait()
