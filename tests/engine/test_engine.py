@@ -14,6 +14,7 @@ from jackfield.errors import (
     ContextOverflow,
     JackfieldError,
     NumericalError,
+    OutOfMemory,
     RequestError,
     Unavailable,
 )
@@ -310,6 +311,19 @@ def test_running_out_of_pages_delays_but_never_fails() -> None:
     assert engine.stats().num_free_pages == 24
 
 
+def test_the_oldest_sequence_is_never_the_one_that_gives_way() -> None:
+    engine, double = make_engine(num_pages=24, page_size=16, max_sequences=4)
+    sinks = [Recorder() for _ in range(4)]
+    for i, sink in enumerate(sinks):
+        engine.submit(ask(str(i), [10 + i] * 20, sink, max_tokens=200, eog=ENDLESS))
+    while not sinks[0].num_endings:
+        engine._turn()
+    assert engine.stats().num_preemptions > 0
+    assert len(double.steps) <= 2 + 200
+    engine.run_until_idle()
+    assert [len(sink.tokens) for sink in sinks] == [200] * 4
+
+
 def test_a_sequence_that_needs_every_page_gets_them() -> None:
     engine, _ = make_engine(num_pages=4, page_size=16)
     for name, tail in ("a", 1), ("b", 2), ("c", 3):
@@ -441,6 +455,42 @@ def test_a_failing_step_costs_only_the_sequence_that_is_at_fault(num_state_slots
     assert bad.error.message == "a kernel failed"
     assert good.tokens == greedy(PROMPT, 8, recurrent=bool(num_state_slots))
     engine.check()
+
+
+def test_sequences_that_are_cleared_run_together_again() -> None:
+    engine, double = make_engine(fatal_tokens=[63])
+    for name, prompt in ("a", [1, 2]), ("b", [3, 4]), ("bad", [63]):
+        engine.submit(ask(name, prompt, Recorder(), max_tokens=12, eog=ENDLESS))
+    engine.run_until_idle()
+    assert max(num_sequences for _, num_sequences in double.steps) == 2
+
+
+@pytest.mark.parametrize(("raised", "expected"), [(MemoryError, OutOfMemory), (ValueError, BackendError)])
+@pytest.mark.parametrize("operation", ["copy_page", "copy_state", "clear_state", "step"])
+def test_a_backend_that_raises_anywhere_fails_one_request(
+    operation: str, raised: type[Exception], expected: type[BackendError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, double = make_engine(num_state_slots=4)
+    engine.submit(ask("first", PROMPT, Recorder(), max_tokens=4, eog=ENDLESS))
+    engine.run_until_idle()
+
+    def fail(*arguments: object) -> None:
+        raise raised("out of order")
+
+    sinks = [Recorder(), Recorder()]
+    with monkeypatch.context() as patch:
+        patch.setattr(double, operation, fail)
+        engine.submit(ask("hit", [*PROMPT, 7], sinks[0], max_tokens=4, eog=ENDLESS))
+        engine.submit(ask("new", [9] * 20, sinks[1], max_tokens=4, eog=ENDLESS))
+        engine.run_until_idle()
+    errors = [sink.error for sink in sinks if sink.error is not None]
+    assert errors
+    assert all(type(error) is expected for error in errors)
+    last = Recorder()
+    engine.submit(ask("last", PROMPT, last, max_tokens=4, eog=ENDLESS))
+    engine.run_until_idle()
+    assert last.tokens == greedy(PROMPT, 4, recurrent=True)
+    assert engine.stats().num_free_pages == 64
 
 
 def test_a_step_that_fails_while_decoding_is_isolated_too() -> None:

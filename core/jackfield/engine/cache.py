@@ -254,8 +254,12 @@ class SequenceCache:
         slot = self.states.reserve_checkpoint()
         if slot is not None:
             assert sequence.slot is not None
-            self._executable.copy_state(sequence.slot, slot)
             self.states.keep(slot, leaf, offset)
+            try:
+                self._executable.copy_state(sequence.slot, slot)
+            except BaseException:
+                self.states.drop(slot)
+                raise
 
     def _file_state(self, sequence: Sequence, leaf: Node) -> None:
         """Turn a sequence's own state into the checkpoint of its end."""

@@ -29,7 +29,14 @@ from jackfield.engine.sampling import BareVocabulary, Sampler, Scratch, Vocabula
 from jackfield.engine.sampling.checks import check_sampling, token_array
 from jackfield.engine.scheduler import Scheduler
 from jackfield.engine.sequence import Ending, Generation, Pooling, Sequence
-from jackfield.errors import BackendError, ContextOverflow, JackfieldError, RequestError, Unavailable
+from jackfield.errors import (
+    BackendError,
+    ContextOverflow,
+    JackfieldError,
+    OutOfMemory,
+    RequestError,
+    Unavailable,
+)
 
 __all__ = ["Engine"]
 
@@ -307,9 +314,8 @@ class Engine:
     def _fail(self, sequence: Sequence, error: Exception) -> None:
         if not isinstance(error, JackfieldError):
             log.error("sequence %s failed", sequence.id, exc_info=error)
-            error = BackendError(
-                f"computing failed: {type(error).__name__}; the server's log has the details"
-            )
+            kind = OutOfMemory if isinstance(error, MemoryError) else BackendError
+            error = kind(f"computing failed: {type(error).__name__}; the server's log has the details")
         self._scheduler.remove(sequence)
         self._cache.release(sequence, keep=False)
         self._leave(sequence)
