@@ -43,7 +43,15 @@ from jackfield_backends.cpu.linear import (
 )
 from jackfield_backends.cpu.linear_float import tile_row
 from jackfield_backends.cpu.memory import aligned
-from jackfield_backends.cpu.quantize import BLOCK, ROW_TOKENS, SLOT_BYTES, TILE, quantize_block, quantize_row
+from jackfield_backends.cpu.quantize import (
+    BLOCK,
+    FEW_TOKENS,
+    QUAD,
+    TILE,
+    quantize_block,
+    quantize_row,
+    slot_bytes,
+)
 from jackfield_backends.cpu.simd import fma, load_f32, load_f32x16, load_i32, splat
 
 if TYPE_CHECKING:
@@ -64,7 +72,10 @@ COLUMNS = 256  # columns of a unit of summing
 @routine
 def padded_slots(count: int) -> int:
     """Return how many slots of a slab a group of that many pairs takes."""
-    return count if count <= ROW_TOKENS else (count + TILE - 1) // TILE * TILE
+    if count == 1:
+        return 1
+    size = QUAD if count <= FEW_TOKENS else TILE
+    return (count + size - 1) // size * size
 
 
 @kernel
@@ -120,7 +131,7 @@ def group_of(tables: int, pair: int) -> int:
 def gather(args: int, thread: int, num_threads: int) -> None:
     """Quantise rows into groups: rows cell, experts a row, x, its step, blocks, activation, tables, slab, slot bytes.
 
-    Few rows are quantised already, in a layout where a row's part is the same in any company.
+    A single row is quantised already, as each of its groups wants it.
     """
     num_rows, x, step, num_blocks = load_i64(arg(args, 0)), arg(args, 2), arg(args, 3), arg(args, 4)
     tables, slot_bytes = arg(args, 6), arg(args, 8)
@@ -128,8 +139,8 @@ def gather(args: int, thread: int, num_threads: int) -> None:
     for pair in range(pairs * thread // num_threads, pairs * (thread + 1) // num_threads):
         entry, t = group_of(tables, pair), load_i64(arg(tables, SOURCES) + 8 * pair)
         i, slab = pair - arg(entry, 1), arg(args, 7) + arg(entry, 3) * slot_bytes
-        if num_rows <= ROW_TOKENS:
-            copy_bytes(slab + i * slot_bytes, arg(args, 5) + t * slot_bytes, slot_bytes)
+        if num_rows == 1:
+            copy_bytes(slab, arg(args, 5), slot_bytes)
         else:
             quantize_row(x + t * step, slab, arg(entry, 2), i, num_blocks, 0, num_blocks)
 
@@ -154,7 +165,7 @@ def gather_floats(args: int, thread: int, num_threads: int) -> None:
 @routine
 def put_floats(row: int, width: int, slab: int, count: int, i: int) -> None:
     """Copy a row to where products with plain floats read it: row i of ``count``."""
-    if count <= ROW_TOKENS:
+    if count <= FEW_TOKENS:
         copy_bytes(slab + 4 * width * i, row, 4 * width)
     else:
         tile_row(row, width, slab + 4 * (i // TILE * TILE * width + i % TILE))
@@ -394,12 +405,11 @@ class _Experts:
 
     def _slot_bytes(self, weight: Weight) -> int:
         width = weight.shape[2]
-        return 4 * width if self._is_float(weight) else SLOT_BYTES * (-(-width // (2 * BLOCK)) * 2)
+        return 4 * width if self._is_float(weight) else slot_bytes(width)
 
     def _make_space(self) -> _Space:
         pairs = self.lowering.max_rows(self.op.x.rows) * self.k
-        # groups of more than ROW_TOKENS pairs are padded to tiles
-        slots = pairs + (TILE - 1) * min(self.num_experts, pairs // (ROW_TOKENS + 1))
+        slots = pairs + (TILE - 1) * min(self.num_experts, pairs)  # groups are padded
         at, tables = 0, []
         for size in (GROUP_BYTES * self.num_experts, 8 * self.num_experts, *[8 * pairs] * 3):
             tables.append(at)

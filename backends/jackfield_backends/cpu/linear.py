@@ -2,7 +2,8 @@
 
     out[t, r] = (Σ_k weight[r, k] * x[t, k]) * scale + bias[r] + residual[t, r]
 
-Few tokens (T ≤ ``ROW_TOKENS``) go row by row, straight from the file (``linear_rows.py``); more go through panels of
+Few tokens (T ≤ ``FEW_TOKENS``) go row by row, straight from the file (``linear_rows.py`` for one,
+``linear_quads.py`` for several); more go through panels of
 16 unpacked rows (``linear_panels.py``): as many panels as the second-level cache holds at once, then tile after tile
 of tokens over all of them. Weights of plain floats go the same two ways (``linear_float.py``). Threads take chunks of
 rows from a counter, so that a thread that lost its core holds up one chunk and not its share; a result is the same
@@ -39,8 +40,9 @@ from jackfield_backends.cpu.linear_float import (
     tiles,
 )
 from jackfield_backends.cpu.linear_panels import PANEL_ROWS, multiply_kernel, panel_kind, unpack_kernel
+from jackfield_backends.cpu.linear_quads import quad_kernel
 from jackfield_backends.cpu.linear_rows import row_products
-from jackfield_backends.cpu.quantize import BLOCK, RECORD_BYTES, ROW_TOKENS, TILE
+from jackfield_backends.cpu.quantize import BLOCK, FEW_TOKENS, QUAD, RECORD_BYTES, TILE
 from jackfield_backends.cpu.simd import load_f32, load_f32x16, operation, store_f32, store_f32x16
 from jackfield_backends.cpu.table import Argument, call_kernel
 
@@ -59,20 +61,22 @@ __all__ = [
 # a target's words: addresses of row 0 for token 0, steps in bytes between tokens; an address of 0 stands for nothing
 OUT, OUT_STEP, SCALE, BIAS, RESIDUAL, RESIDUAL_STEP = range(6)
 TARGET_WORDS = 6
-# a recipe's words. WIDTH is in blocks of 32 columns, in columns for plain floats; row products for 1 … ROW_TOKENS
-# tokens follow one another
+# a recipe's words. WIDTH is in blocks of 32 columns, in columns for plain floats; row products for one token and for
+# each number of quads follow one another
 ROW_BYTES, WIDTH, NUM_ROWS, PANEL_BYTES, PANELS, CHUNK, TILE_BYTES, ROWS = range(8)
-UNPACK, MULTIPLY, MULTIPLY_SMALL = range(ROWS + ROW_TOKENS, ROWS + ROW_TOKENS + 3)
+QUADS = FEW_TOKENS // QUAD
+UNPACK, MULTIPLY, MULTIPLY_SMALL = range(ROWS + 1 + QUADS, ROWS + 4 + QUADS)
 SMALL_TILE = 8
 CHUNK_BYTES = 128 << 10  # of weights, for row products
-MAX_CHUNK = 1024  # rows
+MAX_CHUNK = 512  # rows
 CACHED_BYTES = 384 << 10  # leaves most of a second-level cache to the tile of activations
 CHUNKS_PER_THREAD = (
     4  # at least, where the matrix is large enough: the wait at a barrier is part of one chunk
 )
 # thread scratch: arguments for the three component kernels, a target, results, raw rows of a ragged end, panels
 ROW_ARGS, UNPACK_ARGS, MULTIPLY_ARGS, SCRATCH_TARGET, RESULTS = range(0, 320, 64)
-RAW = RESULTS + 4 * ROW_TOKENS * MAX_CHUNK
+RESULTS_STEP = 4 * (MAX_CHUNK + 16)  # room for rows past the last
+RAW = RESULTS + FEW_TOKENS * RESULTS_STEP
 
 
 def reads_activation(type_name: str) -> bool:
@@ -103,13 +107,13 @@ def recipe_of(place: TensorPlace, width: int, num_rows: int, num_threads: int) -
 
 def _parts_of(type_name: str, width: int) -> tuple[int, int, int, list[Kernel]]:
     """Return units of width a row, panel bytes a unit, tile bytes a unit, and the component kernels."""
-    counts = range(1, ROW_TOKENS + 1)
+    counts = range(1, QUADS + 1)
     if type_name in ELEMENT_BYTES:
-        kernels = [float_rows(type_name, n) for n in counts]
+        kernels = [float_rows(type_name, n) for n in (1, *(QUAD * count for count in counts))]
         kernels += [float_panels(type_name), float_multiply_kernel(TILE), float_multiply_kernel(SMALL_TILE)]
         return width, FLOAT_RECORD_BYTES, 4 * TILE, kernels
     kind = panel_kind(type_name)
-    kernels = [row_products(type_name, n) for n in counts]
+    kernels = [row_products(type_name), *(quad_kernel(type_name, count) for count in counts)]
     kernels += [unpack_kernel(type_name), multiply_kernel(kind, TILE), multiply_kernel(kind, SMALL_TILE)]
     return width // BLOCK, kind.record_bytes, RECORD_BYTES, kernels
 
@@ -165,7 +169,7 @@ def finish_row(target: int, result: int, t: int, start: int, count: int) -> None
 @routine
 def rows_of_chunk(recipe: int, num_tokens: int) -> int:
     """Return how many rows to take at once."""
-    if num_tokens <= ROW_TOKENS:
+    if num_tokens <= FEW_TOKENS:
         return arg(recipe, CHUNK)
     return PANEL_ROWS * arg(recipe, PANELS)
 
@@ -184,14 +188,19 @@ def multiply_chunk(
 ) -> None:
     """Multiply rows ``start`` to ``stop`` of a matrix by all tokens of the input at ``x``.
 
-    ``x`` is an activation; for plain floats rows of float32, ``x_step`` bytes apart, and beyond ``ROW_TOKENS`` tiles.
+    ``x`` is an activation; for plain floats rows of float32, ``x_step`` bytes apart, and beyond ``FEW_TOKENS`` tiles.
     """
-    if num_tokens <= ROW_TOKENS:
+    if num_tokens <= FEW_TOKENS:
         _multiply_rows(recipe, target, matrix, start, stop, num_tokens, x, x_step, scratch)
     else:
         panels = scratch + (RAW + PANEL_ROWS * arg(recipe, ROW_BYTES) + 63) // 64 * 64
-        _unpack_panels(recipe, matrix, start, stop, scratch, panels)
-        _multiply_panels(recipe, target, start, stop, num_tokens, x, scratch, panels)
+        size = PANEL_ROWS
+        if (num_tokens + TILE - 1) // TILE * arg(recipe, TILE_BYTES) > CACHED_BYTES:
+            size *= arg(recipe, PANELS)
+        for first in range(start, stop, size):
+            last = min(first + size, stop)
+            _unpack_panels(recipe, matrix, first, last, scratch, panels)
+            _multiply_panels(recipe, target, first, last, num_tokens, x, scratch, panels)
 
 
 @routine
@@ -206,7 +215,7 @@ def _multiply_rows(
     x_step: int,
     scratch: int,
 ) -> None:
-    args, results, step = scratch + ROW_ARGS, scratch + RESULTS, 4 * MAX_CHUNK
+    args, results, step = scratch + ROW_ARGS, scratch + RESULTS, RESULTS_STEP
     store_i64(args, matrix)
     store_i64(args + 8, arg(recipe, ROW_BYTES))
     store_i64(args + 16, arg(recipe, WIDTH))
@@ -214,7 +223,8 @@ def _multiply_rows(
     store_i64(args + 32, results)
     store_i64(args + 40, step)
     store_i64(args + 48, x_step)
-    call_kernel(arg(recipe, ROWS + num_tokens - 1), args, start, stop)
+    quads = 0 if num_tokens == 1 else (num_tokens + QUAD - 1) // QUAD
+    call_kernel(arg(recipe, ROWS + quads), args, start, stop)
     for t in range(num_tokens):
         finish_row(target, results + t * step, t, start, stop - start)
 
@@ -260,7 +270,7 @@ def _multiply_panels(
 def linear(args: int, thread: int, num_threads: int) -> None:
     """Multiply one matrix: counter, tokens cell, matrix, input as rows, its step, as tiles, scratch cells, target."""
     num_tokens = load_i64(arg(args, 1))
-    x = arg(args, 3) if num_tokens <= ROW_TOKENS else arg(args, 5)
+    x = arg(args, 3) if num_tokens <= FEW_TOKENS else arg(args, 5)
     scratch = load_i64(arg(args, 6)) + thread * load_i64(arg(args, 6) + 8)
     target, recipe = args + 8 * TARGET_WORD, args + 8 * RECIPE_WORD
     num_rows, size = arg(recipe, NUM_ROWS), rows_of_chunk(recipe, num_tokens)
@@ -290,12 +300,12 @@ def _input_of(lowering: Lowering, op: Linear) -> tuple[int, int, int]:
         place = lowering.activation(op.x)
         return place, 0, place
     x, step, most = lowering.address(op.x), lowering.row_bytes(op.x), lowering.max_rows(op.x.rows)
-    if most <= ROW_TOKENS:
+    if most <= FEW_TOKENS:
         return x, step, 0
 
     def make(place: int) -> None:
         cell = lowering.num_rows_cell(op.x.rows)
-        lowering.call(tiles, cell, x, step, op.x.width, place, ROW_TOKENS + 1)
+        lowering.call(tiles, cell, x, step, op.x.width, place, FEW_TOKENS + 1)
 
     return x, step, lowering.derived(op.x, tile_bytes(op.x.width, most), make)
 

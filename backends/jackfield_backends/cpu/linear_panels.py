@@ -43,6 +43,8 @@ __all__ = [
     "multiply_kernel",
     "multiply_panel",
     "panel_kind",
+    "stack_bytes",
+    "stored",
     "unpack_kernel",
     "unpack_panel",
 ]
@@ -97,6 +99,16 @@ def unpack_kernel(type_name: str) -> Kernel:
     return unpack_panel(type_name, int(panel_kind(type_name).has_minimum))
 
 
+def stored(form: BlockFormat, kind: PanelKind, quants: Value) -> Value:
+    """Return quants as the micro-kernel wants them: unsigned beside minima, else signed and perhaps biased."""
+    if kind.has_minimum:
+        return quants
+    if form.signed:
+        return in_force().stored(quants)
+    more = in_force().bias - form.offset
+    return quants + (more - 256 if more > 127 else more) if more else quants
+
+
 # ---- unpacking -----------------------------------------------------------------------------------
 
 
@@ -126,7 +138,8 @@ def transposed(pairs: Sequence[Value]) -> list[Value]:
     return result
 
 
-def _stack_bytes(like: Value, count: int) -> Value:
+def stack_bytes(like: Value, count: int) -> Value:
+    """Return the address of bytes on the stack."""
     array = cgutils.alloca_once(like.b, ir.ArrayType(I8, count))
     return like.new(like.b.ptrtoint(array, like.type))
 
@@ -148,7 +161,6 @@ class _Unpacking:
 
     def __init__(self, form: BlockFormat, kind: PanelKind) -> None:
         self.form, self.kind = form, kind
-        self.instructions = in_force()
 
     def write(self, block: Value, row_bytes: Value, panel: Value, ahead: Value) -> None:
         rows = [block + row_bytes * r for r in range(PANEL_ROWS)]
@@ -162,14 +174,14 @@ class _Unpacking:
                 ahead.prefetch(64 * line, level=2)
             quants = [self._pairs(rows, i, j, group) for i, j in ROW_PAIRS]
             for k in range(size):
-                words = [self._stored(pair[k]).bits(I32) for pair in quants]
+                words = [stored(self.form, self.kind, pair[k]).bits(I32) for pair in quants]
                 for g, vector in enumerate(transposed(words)):
                     panel.store(vector, self.kind.record_bytes * (group * size + k) + 64 * g)
         self._scales(rows, panel)
 
     def _expand(self, block: Value, row_bytes: Value) -> None:
         """Write the quants of every row's block to the stack, in a loop: unrolled, the code would be too long."""
-        self.expanded = _stack_bytes(block, PANEL_ROWS * self.form.elements)
+        self.expanded = stack_bytes(block, PANEL_ROWS * self.form.elements)
         with cgutils.for_range(block.b, block.constant(PANEL_ROWS).v) as loop:
             r = block.new(loop.index)
             for j in range(self.form.num_sub_blocks):
@@ -181,14 +193,6 @@ class _Unpacking:
             return self.form.pairs(rows[i], rows[j], group)
         offset = 32 * group
         return [join(*(self.expanded.load(I8, 32, self.form.elements * r + offset) for r in (i, j)))]
-
-    def _stored(self, quants: Value) -> Value:
-        if self.kind.has_minimum:
-            return quants
-        if self.form.signed:
-            return self.instructions.stored(quants)
-        more = self.instructions.bias - self.form.offset
-        return quants + (more - 256 if more > 127 else more) if more else quants
 
     def _scales(self, rows: Sequence[Value], panel: Value) -> None:
         scales, minima = self._columns_of(rows)

@@ -1,24 +1,26 @@
-"""Activations as matrix products read them: int8 with a scale for every 32 columns, and the sums weights repay with.
+"""Activations as matrix products read them: int8 with a scale for every 32 columns, and the sums weights repay.
 
-    d = max |x| / 127,  q = round(x / d),  ds = d * Σ q;  bias = -128 * Σ q   over 32 columns and over halves of 16
+    d = max |x| / 127,  q = round(x / d),  ds = d * Σ q,  bias = -128 * Σ q    sums over 32 columns, and over 16
 
-``ds`` multiplies the minimum (or offset) of a block of weights, ``bias`` starts the totals of products with signed
-weights where the hardware wants them unsigned (``instructions.py``). A NaN in a block makes its ``d`` NaN.
+``ds`` multiplies the minimum (or offset) of a block of weights, ``bias`` starts the totals of products with
+signed weights where the hardware wants them unsigned (``instructions.py``). A NaN in a block makes its ``d`` NaN.
 
-**The place of an activation** is one address; ``activation_bytes`` long. What lies there depends on T, the rows of
-the step (all letters in bytes, ``B`` = K / 32 blocks a row):
+**The place of an activation** is one address, ``activation_bytes`` long, at a cache line. What lies there depends
+on T, the rows of the step; B = K / 32 blocks a row:
 
-- T ≤ ``ROW_TOKENS``: one part of 60 * B' a row, B' = B rounded up to even, holding one after the other
-  ``q`` 32 B', ``d`` 4 B', ``ds`` 4 B', ``bias`` 4 B', ``bias16`` 8 B', ``ds16`` 8 B'. A row's blocks lie side by
-  side: kernels that walk one row of weights read 64 columns at once.
-- else tiles of ``TILE`` rows; a record of 720 for each tile and block, ``record = tile * B + block``:
+- T = 1, a row: one after the other ``q`` 32 B', ``d`` 4 B', ``ds`` 4 B', ``bias`` 4 B', ``bias16`` 8 B', ``ds16``
+  8 B' bytes, B' = B rounded up to even. Blocks lie side by side: products read 64 columns at once.
+- T ≤ ``FEW_TOKENS``, quads of four rows: a record of ``QUAD_BYTES`` for each quad and block, number
+  ``quad * B + block``: ``q`` [2 halves][4 rows][16], and each number four times: ``d`` [4][4], ``bias`` [4][4],
+  ``ds`` [4][4], ``bias16`` [2][4][4], ``ds16`` [2][4][4]. A vector meets 16 columns of weights, four times over.
+- else tiles of ``TILE`` rows: a record of ``RECORD_BYTES`` for each tile and block, number ``tile * B + block``:
   ``q`` [12][32], ``d`` [12], ``ds`` [12], ``bias`` [12], ``bias16`` [12][2], ``ds16`` [12][2]. Unrolled code for
-  twelve tokens then has constant displacements from one pointer. Rows past T hold anything.
+  twelve tokens has constant displacements from one pointer.
 
-Both take 60 bytes a block and row, so one place serves every T. Kernels that make an activation themselves (norms,
-gated units) call ``quantize_block`` for each block of 32 columns, in any order.
+Slots past T hold anything. Kernels that make an activation themselves (norms, gated units) call
+``quantize_block`` for each block of 32 columns, in any order.
 
-Parallel over rows and blocks. Reads 4 K bytes a row, writes 1.875 K.
+Parallel over rows and blocks. Reads 4 K bytes a row, writes 1.9 K.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from typing import TYPE_CHECKING
 
 from numba import types
 
-from jackfield_backends.cpu.emit import F32, I8, I32, Value, join
+from jackfield_backends.cpu.emit import F32, I8, I32, Value, join, zeros
+from jackfield_backends.cpu.instructions import in_force
 from jackfield_backends.cpu.kernel import arg, kernel, load_i64, routine
 from jackfield_backends.cpu.simd import ROUND_TO_INT, f32x16, load_f32x16, operation
 
@@ -37,38 +40,40 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLOCK",
+    "FEW_TOKENS",
+    "QUAD",
+    "QUAD_BYTES",
     "RECORD_BYTES",
-    "ROW_TOKENS",
-    "SLOT_BYTES",
     "TILE",
     "activation_bytes",
     "lower_quantize",
     "quantize",
     "quantize_block",
     "quantize_row",
+    "slot_bytes",
 ]
 
 BLOCK = 32
+QUAD = 4
+FEW_TOKENS = 12  # rows of weights are walked one by one up to here, unpacked to panels beyond
 TILE = 12
-ROW_TOKENS = 4
-SLOT_BYTES = 60
-RECORD_BYTES = TILE * SLOT_BYTES
-# offsets of the fields: in a record in bytes, in a row's part in bytes a block
-RECORD_D, RECORD_DS, RECORD_BIAS, RECORD_BIAS16, RECORD_DS16 = 384, 432, 480, 528, 624
-ROW_D, ROW_DS, ROW_BIAS, ROW_BIAS16, ROW_DS16 = 32, 36, 40, 44, 52
+# offsets of fields: in a row in bytes a block, in records in bytes
+ROW_D, ROW_DS, ROW_BIAS, ROW_BIAS16, ROW_DS16, ROW_BYTES = 32, 36, 40, 44, 52, 60
+QUAD_D, QUAD_BIAS, QUAD_DS, QUAD_BIAS16, QUAD_DS16, QUAD_BYTES = 128, 192, 256, 320, 448, 576
+RECORD_D, RECORD_DS, RECORD_BIAS, RECORD_BIAS16, RECORD_DS16, RECORD_BYTES = 384, 432, 480, 528, 624, 720
 BIAS = 128
 LARGEST = 127.0
 
 
+def slot_bytes(width: int) -> int:
+    """Return bytes that one slot of a quad takes, which is more than a row or a slot of a tile takes."""
+    return QUAD_BYTES // QUAD * (-(-width // (2 * BLOCK)) * 2)
+
+
 def activation_bytes(width: int, max_rows: int) -> int:
     """Return the bytes an activation of at most ``max_rows`` rows takes; ``width`` is a multiple of 32."""
-    slots = max(min(max_rows, ROW_TOKENS), -(-max_rows // TILE) * TILE)
-    return slots * SLOT_BYTES * (-(-width // (2 * BLOCK)) * 2)
-
-
-def can_quantize(width: int) -> bool:
-    """Return whether rows of that width have whole blocks."""
-    return width % BLOCK == 0
+    few = -(-min(max_rows, FEW_TOKENS) // QUAD) * QUAD * slot_bytes(width)
+    return max(few, -(-max_rows // TILE) * RECORD_BYTES * (width // BLOCK))
 
 
 def _magnitude_bits(x: Value) -> Value:
@@ -79,29 +84,61 @@ def _greater(x: Value, y: Value) -> Value:
     return x.below(y).choose(y, x)
 
 
-@operation(types.void, f32x16, f32x16, *[types.int64] * 6)
-def store_block(
-    x0: Value, x1: Value, q: Value, d: Value, ds: Value, bias: Value, bias16: Value, ds16: Value
-) -> None:
-    """Quantise 32 columns and write each field at its address."""
-    # as integers the bits of magnitudes are in order, infinity and NaN last
-    largest = _greater(_magnitude_bits(x0), _magnitude_bits(x1)).fold(_greater).bits(F32)
-    scale = largest * (1 / LARGEST)
-    inverse = largest.compare(">", 0.0).choose(largest.constant(LARGEST) / largest, 0.0)
-    rounded = [x.fma(inverse, x.constant(ROUND_TO_INT)).bits(I32) for x in (x0, x1)]
-    q.store(join(*(r.signed(I8) for r in rounded)))
-    d.store(scale)
-    sums = [(r - 0x4B400000).total() for r in rounded]
-    ds.store(scale * (sums[0] + sums[1]).signed(F32))
-    bias.store((sums[0] + sums[1]) * -BIAS)
-    for i, half in enumerate(sums):
-        bias16.store(half * -BIAS, 4 * i)
-        ds16.store(scale * half.signed(F32), 4 * i)
+class _Quantized:
+    """Writes the quantisation of 32 columns, and the storing of its fields."""
+
+    def __init__(self, x0: Value, x1: Value) -> None:
+        # as integers the bits of magnitudes are in order, infinity and NaN last
+        largest = _greater(_magnitude_bits(x0), _magnitude_bits(x1)).fold(_greater).bits(F32)
+        self.d = largest * (1 / LARGEST)
+        inverse = largest.compare(">", 0.0).choose(largest.constant(LARGEST) / largest, 0.0)
+        rounded = (x.fma(inverse, x.constant(ROUND_TO_INT)).bits(I32).signed(I8) for x in (x0, x1))
+        self.q = join(*rounded)
+        fours = in_force().dot_small(zeros(x0.b, I32, 8), self.q.constant(1), self.q)
+        pairs = fours + fours.lanes([2, 3, 2, 3, 6, 7, 6, 7])
+        halves = pairs + pairs.lanes([1, 1, 1, 1, 5, 5, 5, 5])
+        self.sums = [halves.lane(0), halves.lane(4)]
+        self.total = self.sums[0] + self.sums[1]
+
+    def store_row(self, place: Value, num_blocks: Value, block: Value) -> None:
+        padded = (num_blocks + 1) & -2
+        (place + block * BLOCK).store(self.q)
+        low, high = place + block * 4, place + block * 8
+        (low + padded * ROW_D).store(self.d)
+        (low + padded * ROW_DS).store(self.d * self.total.signed(F32))
+        (low + padded * ROW_BIAS).store(self.total * -BIAS)
+        self._store_halves(high + padded * ROW_BIAS16, high + padded * ROW_DS16, 4)
+
+    def store_quad(self, record: Value, slot: Value) -> None:
+        place = record + slot * 16
+        fields = [
+            (QUAD_BIAS, QUAD_DS, self.total),
+            *zip((QUAD_BIAS16, QUAD_BIAS16 + 64), (QUAD_DS16, QUAD_DS16 + 64), self.sums, strict=True),
+        ]
+        for bias, ds, total in fields:
+            place.store((total * -BIAS).splat(4), bias)
+            place.store((self.d * total.signed(F32)).splat(4), ds)
+        place.store(self.d.splat(4), QUAD_D)
+        for half in range(2):
+            place.store(self.q.lanes(range(16 * half, 16 * half + 16)), 64 * half)
+
+    def store_tile(self, record: Value, slot: Value) -> None:
+        four, eight = record + slot * 4, record + slot * 8
+        (record + slot * BLOCK).store(self.q)
+        four.store(self.d, RECORD_D)
+        four.store(self.d * self.total.signed(F32), RECORD_DS)
+        four.store(self.total * -BIAS, RECORD_BIAS)
+        self._store_halves(eight + RECORD_BIAS16, eight + RECORD_DS16, 4)
+
+    def _store_halves(self, bias16: Value, ds16: Value, step: int) -> None:
+        for i, total in enumerate(self.sums):
+            bias16.store(total * -BIAS, step * i)
+            ds16.store(self.d * total.signed(F32), step * i)
 
 
-@routine
+@operation(types.void, f32x16, f32x16, *[types.int64] * 5)
 def quantize_block(
-    x0: Value, x1: Value, place: int, num_rows: int, row: int, num_blocks: int, block: int
+    x0: Value, x1: Value, place: Value, num_rows: Value, row: Value, num_blocks: Value, block: Value
 ) -> None:
     """Quantise columns ``32 * block`` and on of a row, given as two vectors of 16, into an activation.
 
@@ -109,34 +146,17 @@ def quantize_block(
         place: The activation's address.
         num_rows: T, all rows of the step: it decides the layout.
     """
-    if num_rows <= ROW_TOKENS:
-        padded = (num_blocks + 1) & -2
-        at = place + row * padded * SLOT_BYTES
-        low, high = at + 4 * block, at + 8 * block
-        store_block(
-            x0,
-            x1,
-            at + BLOCK * block,
-            low + ROW_D * padded,
-            low + ROW_DS * padded,
-            low + ROW_BIAS * padded,
-            high + ROW_BIAS16 * padded,
-            high + ROW_DS16 * padded,
-        )
-    else:
-        tile, slot = row // TILE, row % TILE
-        at = place + (tile * num_blocks + block) * RECORD_BYTES
-        low, high = at + 4 * slot, at + 8 * slot
-        store_block(
-            x0,
-            x1,
-            at + BLOCK * slot,
-            low + RECORD_D,
-            low + RECORD_DS,
-            low + RECORD_BIAS,
-            high + RECORD_BIAS16,
-            high + RECORD_DS16,
-        )
+    made, builder = _Quantized(x0, x1), x0.b
+    with builder.if_else(num_rows.compare("==", 1).v) as (one, many):
+        with one:
+            made.store_row(place, num_blocks, block)
+        with many, builder.if_else(num_rows.below(FEW_TOKENS + 1).v) as (few, most):
+            with few:
+                quad, slot = row >> 2, row & 3
+                made.store_quad(place + (quad * num_blocks + block) * QUAD_BYTES, slot)
+            with most:
+                tile = row.new(builder.udiv(row.v, row.constant(TILE).v))
+                made.store_tile(place + (tile * num_blocks + block) * RECORD_BYTES, row - tile * TILE)
 
 
 @routine

@@ -1,0 +1,220 @@
+"""Products of rows of weights with two to twelve activations, straight from the file's bytes.
+
+    out[t, r] = Σ_k weight[r, k] * x[t, k]
+
+A vector of weights is sixteen columns of one row, four times over; it meets the same columns of four tokens, a
+*quad*. Four rows' dot products are then summed and interleaved into one vector, [4 tokens][4 rows], and scaled
+together. So rows are read in their own order, as prefetchers like it, no panel is stored, and an activation is
+loaded once for four rows. Rows past the last repeat it, and their results are not looked at.
+
+Quants are those of panels: signed ones as the hardware wants them, their totals starting at the activation's bias;
+unsigned ones where the format has a minimum, or where an offset is better repaid (``panel_kind``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from numba import types
+from numba.core import cgutils
+
+from jackfield_backends.cpu.emit import F32, I8, I32, Value, vector_of, zeros
+from jackfield_backends.cpu.formats import FORMATS
+from jackfield_backends.cpu.formats.block_format import SUB_BLOCK, BlockFormat
+from jackfield_backends.cpu.instructions import in_force
+from jackfield_backends.cpu.kernel import Kernel, arg, kernel_family
+from jackfield_backends.cpu.linear_panels import PanelKind, panel_kind, stack_bytes, stored
+from jackfield_backends.cpu.linear_rows import PREFETCH, add_product, zeroed_cell
+from jackfield_backends.cpu.quantize import (
+    QUAD,
+    QUAD_BIAS,
+    QUAD_BIAS16,
+    QUAD_BYTES,
+    QUAD_D,
+    QUAD_DS,
+    QUAD_DS16,
+)
+from jackfield_backends.cpu.simd import operation
+
+__all__ = ["ROWS", "quad_kernel", "quad_products"]
+
+ROWS = 4  # as many as a quad has tokens: their sums fill one vector
+LANES = 16
+
+
+class _QuadProduct:
+    """Writes the products of four rows of weights with some quads of activations."""
+
+    def __init__(
+        self, form: BlockFormat, kind: PanelKind, num_quads: int, num_blocks: Value, x: Value
+    ) -> None:
+        self.form, self.kind, self.num_blocks = form, kind, num_blocks
+        self.quads = [x + num_blocks * (QUAD_BYTES * q) for q in range(num_quads)]
+        self.totals = [zeroed_cell(x.b, LANES) for _ in range(num_quads)]
+        # [scale][4 rows] on the stack: repeating sixteen bytes is free while loading, and takes a shuffle otherwise
+        self.scales = stack_bytes(x, 16 * form.num_scales)
+        self.minima = stack_bytes(x, 16 * form.num_scales)
+
+    def write(self, rows: Sequence[Value], ahead: Value, out: Value, out_step: Value) -> None:
+        """Write the loop over the rows' blocks and the storing of results."""
+        builder, form = out.b, self.form
+        num_steps = out.new(builder.udiv(self.num_blocks.v, out.constant(form.num_sub_blocks).v))
+        with cgutils.for_range(builder, num_steps.v) as loop:
+            i = out.new(loop.index)
+            places = [row + i * form.num_bytes for row in rows]
+            for place in places:
+                for line in range(0, form.num_bytes, 64):
+                    (place + ahead).prefetch(line)
+            self._step(places, i * (form.num_sub_blocks * QUAD_BYTES))
+        for quad, cell in enumerate(self.totals):
+            total = out.new(builder.load(cell))
+            for t in range(QUAD):
+                (out + out_step * (QUAD * quad + t)).store(total.lanes(range(ROWS * t, ROWS * t + ROWS)))
+
+    def _step(self, places: Sequence[Value], records: Value) -> None:
+        form = self.form
+        self._store_scales(places)
+        for j in range(form.num_sub_blocks):
+            parts = [stored(form, self.kind, self._part(place, j)) for place in places]
+            for quad, x in enumerate(self.quads):
+                self._sub_block(j, parts, quad, x + (records + j * QUAD_BYTES))
+
+    def _part(self, place: Value, j: int) -> Value:
+        """Return a sub-block's quants; what is loaded twice or not used costs nothing once LLVM has looked."""
+        if self.form.num_sub_blocks == 1:
+            return self.form.sub_block(place, 0)
+        start = SUB_BLOCK * (j % 2)
+        return self.form.chunks(place)[j // 2].lanes(range(start, start + SUB_BLOCK))
+
+    def _store_scales(self, places: Sequence[Value]) -> None:
+        if self.form.num_scales == 1:
+            scale, minimum = self.form.column_scales(places)
+            found = [scale], [minimum]
+        else:
+            each = [self.form.scales(place) for place in places]
+            found = [scales for scales, _ in each], [minima for _, minima in each]
+        _store_columns(found[0], self.scales)
+        if self.kind.has_minimum:
+            minima = [minimum for minimum in found[1] if minimum is not None]
+            _store_columns(minima or [scales * -float(self.form.offset) for scales in found[0]], self.minima)
+
+    def _sub_block(self, j: int, parts: Sequence[Value], quad: int, x: Value) -> None:
+        """Add the products of sub-block j of every row with a quad, whose record is at ``x``."""
+        instructions = in_force()
+        dot = instructions.dot_small if self.kind.has_minimum else instructions.dot_signed
+        d = x.load(F32, LANES, QUAD_D)
+        sums = [zeros(x.b, I32, LANES)] * ROWS
+        for half in range(2):
+            activation = x.load(I8, 64, 64 * half)
+            repeated = [part.lanes([*range(16 * half, 16 * half + 16)] * QUAD) for part in parts]
+            sums = [dot(total, weights, activation) for total, weights in zip(sums, repeated, strict=True)]
+            if self.kind.halves:
+                bias, ds = QUAD_BIAS16 + 64 * half, QUAD_DS16 + 64 * half
+                self._add(2 * j + half, sums, quad, d, x, bias, ds)
+                sums = [zeros(x.b, I32, LANES)] * ROWS
+        if not self.kind.halves:
+            self._add(j, sums, quad, d, x, QUAD_BIAS, QUAD_DS)
+
+    def _add(
+        self, scale: int, sums: Sequence[Value], quad: int, d: Value, x: Value, bias: int, ds: int
+    ) -> None:
+        total = summed_fours(sums)
+        if in_force().bias and not self.kind.has_minimum:
+            total = total + x.load(I32, LANES, bias)
+        add_product(self.totals[quad], total.signed(F32), d * self._repeated(self.scales, scale))
+        if self.kind.has_minimum:
+            add_product(self.totals[quad], self._repeated(self.minima, scale), x.load(F32, LANES, ds))
+
+    def _repeated(self, columns: Value, scale: int) -> Value:
+        return columns.load(F32, ROWS, 16 * scale).lanes(list(range(ROWS)) * QUAD)
+
+
+def _store_columns(rows: Sequence[Value], place: Value) -> None:
+    """Store four rows' lanes transposed: [lane][4 rows]; one vector is a column already."""
+    if len(rows) == 1:
+        place.store(rows[0])
+        return
+    count = rows[0].count
+    if count % 4:
+        for i in range(count):
+            place.store(vector_of([row.lane(i) for row in rows]), 16 * i)
+        return
+    for k, column in enumerate(transposed_fours(rows)):
+        for i in range(0, count, 4):
+            place.store(column.lanes(range(i, i + 4)), 16 * (i + k))
+
+
+def _pairwise(x: Value, y: Value, size: int, high: int) -> Value:
+    """Interleave lanes, or pairs of lanes, of the lower or upper half of each four."""
+    mask: list[int] = []
+    for i in range(2 * high, x.count, 4):
+        first, second = range(i, i + 2), range(x.count + i, x.count + i + 2)
+        mask += [*first, *second] if size == 2 else [first[0], second[0], first[1], second[1]]
+    return x.lanes(mask, y)
+
+
+def transposed_fours(rows: Sequence[Value]) -> list[Value]:
+    """Transpose each 4 x 4 lanes of four vectors."""
+    a, b, c, d = rows
+    low, high = ([_pairwise(x, y, 1, h) for x, y in ((a, b), (c, d))] for h in (0, 1))
+    return [_pairwise(*half, 2, h) for half in (low, high) for h in (0, 1)]
+
+
+def summed_fours(rows: Sequence[Value]) -> Value:
+    """Sum each four lanes of four vectors: in the place of the fours, the four vectors' sums."""
+    a, b, c, d = rows
+    first, second = (_pairwise(x, y, 1, 0) + _pairwise(x, y, 1, 1) for x, y in ((a, b), (c, d)))
+    return _pairwise(first, second, 2, 0) + _pairwise(first, second, 2, 1)
+
+
+def _quad_product(
+    form: BlockFormat, kind: PanelKind, num_quads: int
+) -> Callable[[int, int, int, int, int, int, int, int, int], None]:
+    @operation(types.void, *[types.int64] * 9)
+    def quad_product(
+        row0: Value, row1: Value, row2: Value, row3: Value, ahead: Value, num_blocks: Value, x: Value, out: Value,
+        out_step: Value,
+    ) -> None:  # fmt: skip
+        _QuadProduct(form, kind, num_quads, num_blocks, x).write(
+            [row0, row1, row2, row3], ahead, out, out_step
+        )
+
+    return cast("Callable[[int, int, int, int, int, int, int, int, int], None]", quad_product)
+
+
+@kernel_family
+def quad_products(type_name: str, has_minimum: int, num_quads: int) -> Callable[[int, int, int], None]:
+    """Multiply rows of weights: matrix, bytes between rows, 32-column blocks a row, activation, results, their step.
+
+    Called as ``(args, start, stop)``; the result of row r and token t goes to ``results[t][r - start]``, where up to
+    ``ROWS - 1`` more are written past the last.
+    """
+    form = FORMATS[type_name]
+    product = _quad_product(form, PanelKind(form.halves, bool(has_minimum)), num_quads)
+
+    def multiply(args: int, start: int, stop: int) -> None:
+        matrix, row_bytes, num_blocks, x = arg(args, 0), arg(args, 1), arg(args, 2), arg(args, 3)
+        results, step = arg(args, 4), arg(args, 5)
+        ahead = min(ROWS * row_bytes, PREFETCH)  # short rows: the same place of the next rows
+        last = matrix + (stop - 1) * row_bytes
+        for r in range(start, stop, ROWS):
+            row = matrix + r * row_bytes
+            product(
+                row,
+                min(row + row_bytes, last),
+                min(row + 2 * row_bytes, last),
+                min(row + 3 * row_bytes, last),
+                ahead,
+                num_blocks,
+                x,
+                results + 4 * (r - start),
+                step,
+            )
+
+    return multiply
+
+
+def quad_kernel(type_name: str, num_quads: int) -> Kernel:
+    """Return the products of a format with that many quads."""
+    return quad_products(type_name, int(panel_kind(type_name).has_minimum), num_quads)
