@@ -85,7 +85,7 @@ class Value:
         """Return a constant of this value's type."""
         return constant(self.b, self.element, value, self.count)
 
-    def _fit(self, other: Value | float) -> Any:
+    def _fit(self, other: Value | float | Sequence[int]) -> Any:
         if not isinstance(other, Value):
             return self.constant(other).v
         return other.splat(self.count).v if other.count < self.count else other.v
@@ -121,7 +121,7 @@ class Value:
     def __neg__(self) -> Value:
         return self.new(self.b.fneg(self.v) if self.is_float else self.b.neg(self.v))
 
-    def __and__(self, other: Value | int) -> Value:
+    def __and__(self, other: Value | int | Sequence[int]) -> Value:
         return self.new(self.b.and_(self.v, self._fit(other)))
 
     def __or__(self, other: Value | int) -> Value:

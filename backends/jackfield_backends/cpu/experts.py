@@ -2,14 +2,14 @@
 
     out[t] = Σ_j w[t, j] * (scale[e] * (down[e] @ glu(gate[e] @ x[t], up[e] @ x[t])) + bias[e]),   e = experts[t, j]
 
-A row and one of its experts are a *pair*. Pairs are sorted by expert; those of one expert are a *group*, whose inputs lie
-together as the activation of so many rows. Every product goes over the groups only: bytes of experts that nobody
-chose are not read, and a chosen expert is read once however many rows chose it. The sum goes in rank order, so a
-row's result does not depend on what else is in the step.
+A row and one of its experts are a *pair*. Pairs are sorted by expert; those of one expert are a *group*, whose
+inputs lie together as the activation of so many rows. Every product goes over the groups only: bytes of experts
+that nobody chose are not read, and a chosen expert is read once however many rows chose it. The sum goes in rank
+order, so a row's result does not depend on what else is in the step.
 
 Calls: group (one thread) · gather · gate and up · glu · down · sum. Work space, reused by all layers: the tables of
-``group``, a slab of inputs (later of gated units), and rows of products. At one row the pairs are groups of one, and the
-bytes of the chosen experts are the time it takes.
+``group``, a slab of inputs (later of gated units), and rows of products. At one row the pairs are groups of one, and
+the bytes of the chosen experts are the time it takes.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ def _only_up(gate: Any, up: Any) -> Any:
 
 @kernel_family
 def expert_glu(kind: str, is_float: int) -> Callable[[int, int, int], None]:
-    """Gate: rows cell, experts a row, products, their step, columns, bytes from gate to up, tables, slab, slot bytes."""
+    """Gate: rows cell, experts a row, products, their step, columns, bytes from gate to up, tables, slab, its slots."""
     unit_of = _only_up if kind == GluKind.RELU2 else gated(GluKind(kind))
 
     def quantized(args: int, thread: int, num_threads: int) -> None:
@@ -267,7 +267,9 @@ def expert_glu(kind: str, is_float: int) -> Callable[[int, int, int], None]:
 
 @kernel
 def weighted_sum(args: int, thread: int, num_threads: int) -> None:
-    """Sum a row's products: rows cell, experts a row, products, their step, weights, their step, out, its step, columns, tables."""
+    """Sum a row's products: rows cell, experts a row, products, their step, weights, their step, out, its step,
+    columns, tables.
+    """
     k, products, step, width = arg(args, 1), arg(args, 2), arg(args, 3), arg(args, 8)
     places = arg(arg(args, 9), PLACES)
     parts = (width + COLUMNS - 1) // COLUMNS

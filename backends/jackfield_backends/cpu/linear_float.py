@@ -119,7 +119,8 @@ def _add(cell: Any, total: Value) -> None:
 def float_rows(type_name: str, num_tokens: int) -> Callable[[int, int, int], None]:
     """Multiply rows of weights: matrix, bytes between rows, columns, input, results, their step, the input's step.
 
-    Reads rows of the input past the last, up to ``num_tokens``. Called as ``(args, start, stop)``; the result of row r and token t goes to ``results[t][r - start]``.
+    Reads rows of the input past the last, up to ``num_tokens``. Called as ``(args, start, stop)``; the result of
+    row r and token t goes to ``results[t][r - start]``.
     """
     row_product = _row_product(type_name, num_tokens)
 

@@ -157,8 +157,8 @@ def _pairwise(x: Value, y: Value, size: int, high: int) -> Value:
 def transposed_fours(rows: Sequence[Value]) -> list[Value]:
     """Transpose each 4 x 4 lanes of four vectors."""
     a, b, c, d = rows
-    low, high = ([_pairwise(x, y, 1, h) for x, y in ((a, b), (c, d))] for h in (0, 1))
-    return [_pairwise(*half, 2, h) for half in (low, high) for h in (0, 1)]
+    halves = [(_pairwise(a, b, 1, h), _pairwise(c, d, 1, h)) for h in (0, 1)]
+    return [_pairwise(x, y, 2, h) for x, y in halves for h in (0, 1)]
 
 
 def summed_fours(rows: Sequence[Value]) -> Value:

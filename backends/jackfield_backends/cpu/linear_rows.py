@@ -13,7 +13,7 @@ Reads every byte of the weights once, and that is the time it takes. The activat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from numba import types
@@ -106,7 +106,7 @@ class _RowProduct:
         """Return the biases of two blocks, each in one of the lanes that take its scale."""
         if self.form.halves:
             every = (self.fields[ROW_BIAS16] + block * 8).load(I32, 4).lanes([i // 4 for i in range(LANES)])
-            lanes = range(0, LANES, 4)
+            lanes: Sequence[int] = range(0, LANES, 4)
         else:
             every = (self.fields[ROW_BIAS] + block * 4).load(I64).splat(8).bits(I32)
             lanes = (0, 9)

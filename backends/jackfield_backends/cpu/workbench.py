@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jackfield.backend import Limits, WeightSource
-from jackfield.program import Buffer
+from jackfield.program import Buffer, Rows
 from jackfield_backends.cpu.cache import ObjectCache
 from jackfield_backends.cpu.compiler import addresses_of
 from jackfield_backends.cpu.lowering import Lowering, Places, buffer_bytes
@@ -67,11 +67,13 @@ class Workbench:
     def rows(self, buffer: Buffer) -> npt.NDArray[Any]:
         """Return all rows of a buffer, to be filled or read."""
         kind = np.int32 if buffer.element.value == "i32" else np.float32
-        return self._arrays[buffer.id].view(kind).reshape(-1, aligned(4 * buffer.width) // 4)[:, : buffer.width]
+        return (
+            self._arrays[buffer.id].view(kind).reshape(-1, aligned(4 * buffer.width) // 4)[:, : buffer.width]
+        )
 
     def run(self, num_rows: int) -> None:
         """Run the calls once over that many rows."""
-        self._tables._rows["tokens"].count[0] = num_rows
+        self._tables._rows[Rows.TOKENS].count[0] = num_rows
         for counters in self._counters:
             counters.fill(0)
         self._crew.run(self._table)
