@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ def draw(results: dict[str, Any], path: Path) -> None:
         ConfigError: matplotlib is not installed.
     """
     try:
-        from matplotlib.figure import Figure
+        figures: Any = importlib.import_module("matplotlib.figure")
     except ImportError as error:
         raise ConfigError("--plot needs matplotlib; install it with pip install 'jackfield[plot]'") from error
     rows = _rows(results)
-    figure = Figure(figsize=(1.6 + 1.5 * len(rows), 4), layout="constrained")
+    figure = figures.Figure(figsize=(1.6 + 1.5 * len(rows), 4), layout="constrained")
     panels = figure.subplots(1, len(rows), squeeze=False)[0]
     for panel, (label, ours, theirs) in zip(panels, rows, strict=True):
         values = [ours] if theirs is None else [ours, theirs]
