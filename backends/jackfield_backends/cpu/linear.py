@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from jackfield_backends.cpu.lowering import Lowering, TensorPlace
 
 __all__ = [
+    "component_kernels",
     "lower_linears",
     "multiply_chunk",
     "reads_activation",
@@ -89,7 +90,7 @@ def reads_activation(type_name: str) -> bool:
 
 def recipe_of(place: TensorPlace, width: int, num_rows: int, num_threads: int) -> list[Argument]:
     """Return the recipe of a matrix of ``num_rows`` x ``width``."""
-    units, record, tile_bytes, kernels = _parts_of(place.type_name, width)
+    units, record, tile_bytes = _units_of(place.type_name, width)
     share = max(1, num_rows // (CHUNKS_PER_THREAD * num_threads))
     panels = max(1, min(CACHED_BYTES // (units * record), share // PANEL_ROWS))
     chunk = min(MAX_CHUNK, CHUNK_BYTES // place.row_bytes, share) // PANEL_ROWS * PANEL_ROWS
@@ -102,20 +103,30 @@ def recipe_of(place: TensorPlace, width: int, num_rows: int, num_threads: int) -
         max(PANEL_ROWS, chunk),
         units * tile_bytes,
     ]
-    return [*sizes, *kernels]
+    return [*sizes, *component_kernels(place.type_name)]
 
 
-def _parts_of(type_name: str, width: int) -> tuple[int, int, int, list[Kernel]]:
-    """Return units of width a row, panel bytes a unit, tile bytes a unit, and the component kernels."""
+def _units_of(type_name: str, width: int) -> tuple[int, int, int]:
+    """Return units of width a row, and the bytes of a panel and of a tile for each."""
+    if type_name in ELEMENT_BYTES:
+        return width, FLOAT_RECORD_BYTES, 4 * TILE
+    return width // BLOCK, panel_kind(type_name).record_bytes, RECORD_BYTES
+
+
+def component_kernels(type_name: str) -> list[Kernel]:
+    """Return the kernels that products with a format are made of, in a recipe's order."""
     counts = range(1, QUADS + 1)
     if type_name in ELEMENT_BYTES:
-        kernels = [float_rows(type_name, n) for n in (1, *(QUAD * count for count in counts))]
-        kernels += [float_panels(type_name), float_multiply_kernel(TILE), float_multiply_kernel(SMALL_TILE)]
-        return width, FLOAT_RECORD_BYTES, 4 * TILE, kernels
+        rows = [float_rows(type_name, n) for n in (1, *(QUAD * count for count in counts))]
+        return [
+            *rows,
+            float_panels(type_name),
+            float_multiply_kernel(TILE),
+            float_multiply_kernel(SMALL_TILE),
+        ]
     kind = panel_kind(type_name)
-    kernels = [row_products(type_name), *(quad_kernel(type_name, count) for count in counts)]
-    kernels += [unpack_kernel(type_name), multiply_kernel(kind, TILE), multiply_kernel(kind, SMALL_TILE)]
-    return width // BLOCK, kind.record_bytes, RECORD_BYTES, kernels
+    rows = [row_products(type_name), *(quad_kernel(type_name, count) for count in counts)]
+    return [*rows, unpack_kernel(type_name), multiply_kernel(kind, TILE), multiply_kernel(kind, SMALL_TILE)]
 
 
 def scratch_bytes(recipe: Sequence[Argument]) -> int:

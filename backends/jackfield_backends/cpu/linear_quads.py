@@ -21,7 +21,7 @@ from numba.core import cgutils
 
 from jackfield_backends.cpu.emit import F32, I8, I32, Value, vector_of, zeros
 from jackfield_backends.cpu.formats import FORMATS
-from jackfield_backends.cpu.formats.block_format import SUB_BLOCK, BlockFormat
+from jackfield_backends.cpu.formats.block_format import BlockFormat
 from jackfield_backends.cpu.instructions import in_force
 from jackfield_backends.cpu.kernel import Kernel, arg, kernel_family
 from jackfield_backends.cpu.linear_panels import PanelKind, panel_kind, stack_bytes, stored
@@ -76,16 +76,9 @@ class _QuadProduct:
         form = self.form
         self._store_scales(places)
         for j in range(form.num_sub_blocks):
-            parts = [stored(form, self.kind, self._part(place, j)) for place in places]
+            parts = [stored(form, self.kind, form.sub_block(place, j)) for place in places]
             for quad, x in enumerate(self.quads):
                 self._sub_block(j, parts, quad, x + (records + j * QUAD_BYTES))
-
-    def _part(self, place: Value, j: int) -> Value:
-        """Return a sub-block's quants; what is loaded twice or not used costs nothing once LLVM has looked."""
-        if self.form.num_sub_blocks == 1:
-            return self.form.sub_block(place, 0)
-        start = SUB_BLOCK * (j % 2)
-        return self.form.chunks(place)[j // 2].lanes(range(start, start + SUB_BLOCK))
 
     def _store_scales(self, places: Sequence[Value]) -> None:
         if self.form.num_scales == 1:

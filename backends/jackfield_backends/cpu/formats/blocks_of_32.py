@@ -29,7 +29,7 @@ class _HalfScale(BlockFormat):
         return halves_at(addresses, 0), halves_at(addresses, 2) if self.has_minimum else None
 
 
-class Q8_0(_HalfScale):
+class SignedBytes(_HalfScale):
     """Signed bytes."""
 
     signed = True
@@ -106,7 +106,7 @@ def _power(e: Value) -> Value:
 
 
 FORMATS: Sequence[BlockFormat] = (
-    Q8_0("Q8_0"),
+    SignedBytes("Q8_0"),
     NibbleBlock("Q4_0", 2, offset=8),
     NibbleBlock("Q4_1", 4),
     NibbleBlock("Q5_0", 6, fifth_at=2, offset=16),

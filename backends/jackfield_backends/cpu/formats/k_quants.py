@@ -23,19 +23,7 @@ def _both(p: Value, q: Value, offset: int, count: int = 32) -> Value:
     return join(p.load(I8, count, offset), q.load(I8, count, offset))
 
 
-def _sub_block_of(chunk: Value, j: int) -> Value:
-    start = 32 * (j % 2)
-    return chunk.lanes(range(start, start + 32))
-
-
-class _Chunked(BlockFormat):
-    """A format whose 64-column chunks are the natural unit."""
-
-    def sub_block(self, p: Value, j: int) -> Value:
-        return _sub_block_of(self.chunks(p)[j // 2], j)
-
-
-class Q4K(_Chunked):
+class Q4K(BlockFormat):
     """Four bits, and a fifth in Q5_K; sub-blocks 2c and 2c + 1 are the nibbles of 32 bytes."""
 
     has_minimum = True
@@ -44,6 +32,10 @@ class Q4K(_Chunked):
     def __init__(self, name: str, quants_at: int, fifth_at: int = 0) -> None:
         super().__init__(name)
         self.quants_at, self.fifth_at = quants_at, fifth_at
+
+    def sub_block(self, p: Value, j: int) -> Value:
+        low = split_nibbles(p.load(I8, 32, self.quants_at + 32 * (j // 2)))[j % 2]
+        return low | shifted(p.load(I8, 32, self.fifth_at), [j - 4]) & 16 if self.fifth_at else low
 
     def chunks(self, p: Value) -> list[Value]:
         low = [nibbles(duplicated(p.load(I8, 32, self.quants_at + 32 * c)), 32) for c in range(4)]
@@ -92,7 +84,9 @@ class Q6K(BlockFormat):
         return chunks
 
     def sub_block(self, p: Value, j: int) -> Value:
-        return _sub_block_of(self.chunks(p)[j // 2], j)
+        h, g = j // 4, j % 4
+        low = split_nibbles(p.load(I8, 32, 64 * h + 32 * (g % 2)))[g // 2]
+        return low | shifted(p.load(I8, 32, 128 + 32 * h), [2 * g - 4]) & 0x30
 
     def pairs(self, p: Value, q: Value, group: int) -> list[Value]:
         low = [_both(p, q, 64 * group), _both(p, q, 64 * group + 32)]
@@ -108,12 +102,16 @@ class Q6K(BlockFormat):
         return p.load(I8, 16, 192).signed(I32).signed(F32) * half(p, 208), None
 
 
-class Q3K(_Chunked):
+class Q3K(BlockFormat):
     """Three bits in two and one; bytes 32h and on hold four sub-blocks, two bits each."""
 
     halves = True
     offset = 4
     groups = 2
+
+    def sub_block(self, p: Value, j: int) -> Value:
+        low = shifted(p.load(I8, 32, 32 + 32 * (j // 4)), [2 * (j % 4)]) & 3
+        return low | shifted(p.load(I8, 32), [j - 2]) & 4
 
     def chunks(self, p: Value) -> list[Value]:
         high = duplicated(p.load(I8, 32))
@@ -136,12 +134,15 @@ class Q3K(_Chunked):
         return scales.signed(I32).signed(F32) * half(p, 108), None
 
 
-class Q2K(_Chunked):
+class Q2K(BlockFormat):
     """Two bits, a scale and a minimum of four bits for every 16 columns."""
 
     halves = True
     has_minimum = True
     groups = 2
+
+    def sub_block(self, p: Value, j: int) -> Value:
+        return shifted(p.load(I8, 32, 16 + 32 * (j // 4)), [2 * (j % 4)]) & 3
 
     def chunks(self, p: Value) -> list[Value]:
         low = [duplicated(p.load(I8, 32, 16 + 32 * h)) for h in range(2)]
@@ -157,11 +158,14 @@ class Q2K(_Chunked):
         return scales * half(p, 80), minima * -half(p, 82)
 
 
-class Iq4Xs(_Chunked):
+class Iq4Xs(BlockFormat):
     """IQ4_NL's levels under scales of six bits; a sub-block is 16 bytes."""
 
     signed = True
     groups = 8
+
+    def sub_block(self, p: Value, j: int) -> Value:
+        return in_force().lookup(IQ4_LEVELS, nibbles(duplicated(p.load(I8, 16, 8 + 16 * j)), 16))
 
     def chunks(self, p: Value) -> list[Value]:
         twice = [*range(16), *range(16), *range(16, 32), *range(16, 32)]
