@@ -202,7 +202,8 @@ def test_dry_run_renders_and_computes_nothing() -> None:
     stage = Stage(saying("x"))
     [events] = stage.ask(make_request(user="Hi", dry_run=True))
     assert isinstance(events[0], Admitted)
-    assert events[0].rendered_prompt == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    assert events[0].dry_run is not None
+    assert events[0].dry_run.prompt == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
     assert not stage.engine.requests
 
 

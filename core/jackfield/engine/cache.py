@@ -6,7 +6,11 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from jackfield.backend import Executable, Limits
+from jackfield.engine.contract import CacheExpectation
 from jackfield.engine.pages import PagePool
 from jackfield.engine.prefix import Match, Node, PrefixTree
 from jackfield.engine.sequence import Sequence
@@ -15,6 +19,7 @@ from jackfield.engine.states import StateSlots
 
 __all__ = ["SequenceCache"]
 
+I32 = npt.NDArray[np.int32]
 NOT_ASKED = "the request asked for a fresh start"
 
 
@@ -99,6 +104,12 @@ class SequenceCache:
         self.tree.touch([*match.nodes, *([source] if source is not None else [])], for_session=for_session)
         sequence.num_computed = offer.num_cached
         self._set_stops(sequence, offer.num_known)
+
+    def expect(self, prompt: I32, salt: str, session_id: str | None) -> CacheExpectation:
+        """Return what a sequence with this prompt would be given now; nothing is taken or touched."""
+        match, _ = self.tree.match(salt, prompt, prompt.size - 1)
+        num_cached = len(match.nodes) * self.pool.page_size + match.num_partial
+        return CacheExpectation(num_cached, self.sessions.explain(session_id, salt, prompt, num_cached))
 
     def note(self, sequence: Sequence) -> str:
         """Return why less was reused than the sequence's session held; empty when nothing was lost."""

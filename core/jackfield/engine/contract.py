@@ -14,6 +14,7 @@ from jackfield.service.events import FinishReason
 from jackfield.service.requests import Sampling
 
 __all__ = [
+    "CacheExpectation",
     "EngineStats",
     "SampledToken",
     "SequenceRequest",
@@ -111,6 +112,14 @@ class SequenceRequest:
     mask: TokenMask | None = None
     priority_key: str = ""
     session_id: str | None = None
+
+
+@dataclass(frozen=True)
+class CacheExpectation:
+    """What the cache would give a prompt now; ``note`` says why it is less than its session held."""
+
+    num_cached_tokens: int
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from jackfield.backend import Executable, Limits
 from jackfield.descriptors import SamplerDescriptor
 from jackfield.engine.batch import Scheduled
 from jackfield.engine.cache import SequenceCache
-from jackfield.engine.contract import EngineStats, SequenceRequest
+from jackfield.engine.contract import CacheExpectation, EngineStats, SequenceRequest
 from jackfield.engine.sampling import BareVocabulary, Sampler, Scratch, VocabularyView
 from jackfield.engine.sampling.checks import check_sampling, token_array
 from jackfield.engine.scheduler import Scheduler
@@ -162,6 +162,21 @@ class Engine:
             lambda future: self.cancel(pooling.id) if future.cancelled() else None
         )
         return pooling.future
+
+    def expect(
+        self, tokens: Items[int], *, cache_salt: str = "", session_id: str | None = None
+    ) -> Future[CacheExpectation]:
+        """Look up what the cache would give a prompt now. Raises as ``submit`` does."""
+        prompt = token_array(tokens, self._num_ids, "prompt")
+        expectation: Future[CacheExpectation] = Future()
+        with self._signal:
+            if self._deadline_s is not None:
+                raise self._stopping()
+            self._orders.append(
+                lambda: expectation.set_result(self._cache.expect(prompt, cache_salt, session_id))
+            )
+            self._signal.notify()
+        return expectation
 
     def cancel(self, request_id: str) -> None:
         """End a sequence within one step; its sink hears ``cancelled``. Unknown ids are passed over."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from jackfield.server.app import build_app
 from jackfield.server.bodies import convert, decode_json, json_response, read_body
+from jackfield.server.dry_run import answer_dry_run
 from jackfield.server.errors import ErrorSurface, HttpRefusal, presentable
 from jackfield.server.limits import CONVERSATION, UPLOAD
 from jackfield.server.rail import Identity, ProtocolRoutes, Rail, SharedRoute
@@ -28,6 +29,7 @@ __all__ = [
     "SharedRoute",
     "StreamTimes",
     "UploadLimits",
+    "answer_dry_run",
     "build_app",
     "collect",
     "convert",

@@ -17,6 +17,7 @@ from jackfield.errors import ErrorRecord
 __all__ = [
     "Admitted",
     "CanvasPreview",
+    "DryRun",
     "Event",
     "Failed",
     "FinishReason",
@@ -52,22 +53,54 @@ class QueuePlace(msgspec.Struct, frozen=True, tag="queue"):
     eta_s: float | None = None
 
 
+class DryRun(msgspec.Struct, frozen=True):
+    """What a request would do; every dialect answers ``dry_run`` with this object as it is.
+
+    Attributes:
+        prompt: As the chat template rendered it, or as the client wrote it.
+        cached_tokens: Leading prompt tokens that the cache holds now.
+        cache_note: Why it holds fewer than the session had; empty when nothing was lost.
+        max_tokens: Most tokens to generate, clamped to what the context leaves.
+        think: What the request's ``think`` came to. ``thinking_budget`` is 0 where nothing thinks.
+        constraint: The kind of form the answer is held to, if any.
+        tools: Names of the functions the model gets to see.
+        parameters: Sampling as it will be done, defaults included.
+        note: What would be done otherwise than asked, in words.
+    """
+
+    model: str
+    prompt: str
+    prompt_tokens: int
+    cached_tokens: int
+    cache_note: str
+    context_length: int
+    max_tokens: int
+    think: bool | str
+    thinking_budget: int
+    num_choices: int
+    constraint: str | None
+    tools: list[str]
+    parameters: dict[str, Any]
+    note: str = ""
+    object: Literal["dry_run"] = "dry_run"
+
+
 class Admitted(msgspec.Struct, frozen=True, tag="admitted"):
     """Every check passed and the sequence has its pages.
 
     Attributes:
         model: File name of the model that answers.
         num_cached_tokens: Leading prompt tokens that need no computing.
-        rendered_prompt: Only for ``dry_run``.
         cache_note: Why fewer tokens were reused than the session held; empty when nothing was lost.
+        dry_run: Only for a request with ``dry_run``.
     """
 
     model: str
     num_prompt_tokens: int
     num_cached_tokens: int
     max_tokens: int
-    rendered_prompt: str | None = None
     cache_note: str = ""
+    dry_run: DryRun | None = None
 
 
 class TextDelta(msgspec.Struct, frozen=True, tag="text"):

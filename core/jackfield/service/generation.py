@@ -18,6 +18,7 @@ from jackfield.service.choice import Choice, ChoiceEnd, VerbatimParser
 from jackfield.service.config import EngineConfig
 from jackfield.service.events import (
     Admitted,
+    DryRun,
     Event,
     Failed,
     Finished,
@@ -30,6 +31,7 @@ from jackfield.service.events import (
 from jackfield.service.history import TokenHistory
 from jackfield.service.hosting import HostedModel
 from jackfield.service.plan import Plan, make_plan
+from jackfield.service.preview import DEFAULT_SESSION, preview_of
 from jackfield.service.prompting import offered_tools
 from jackfield.service.requests import GenerationRequest, Message
 from jackfield.service.thinking import LengthMask
@@ -39,8 +41,6 @@ from jackfield.text.contract import FormatParser
 __all__ = ["Generation"]
 
 log = logging.getLogger("jackfield.service")
-
-DEFAULT_SESSION = "__default__"
 
 
 class Generation:
@@ -135,14 +135,24 @@ class Generation:
         request = self.request
         plan = make_plan(request, self._model, self._config, self._history)
         self._plan = plan
-        if request.dry_run or plan.max_tokens == 0:
+        if request.dry_run:
+            self._preview(plan)
+            return
+        if plan.max_tokens == 0:
             self._send_admitted(plan, SequenceStats(), "")
-            self._end_all("stop" if request.dry_run else "length")
+            self._end_all("length")
             return
         if request.reset_session and request.session_id is not None:
             self._model.engine.forget_session(request.session_id)
         self._choices = [self._make_choice(plan, index) for index in range(request.num_choices)]
         self._submit(0)
+
+    def _preview(self, plan: Plan) -> None:
+        """Tell what would be done, and end."""
+        preview = preview_of(self.request, plan, self._model, self._seed)
+        stats = SequenceStats(num_cached_tokens=preview.cached_tokens)
+        self._send_admitted(plan, stats, preview.cache_note, preview)
+        self._end_all("stop")
 
     def _first_seed(self) -> int:
         for seed in (self.request.sampling.seed, self._config.seed):
@@ -273,7 +283,9 @@ class Generation:
         except JackfieldError as error:
             self.broke(error)
 
-    def _send_admitted(self, plan: Plan, stats: SequenceStats, cache_note: str) -> None:
+    def _send_admitted(
+        self, plan: Plan, stats: SequenceStats, cache_note: str, preview: DryRun | None = None
+    ) -> None:
         self._leave_queue()
         self.emit(
             Admitted(
@@ -281,11 +293,11 @@ class Generation:
                 num_prompt_tokens=len(plan.prompt.tokens),
                 num_cached_tokens=stats.num_cached_tokens,
                 max_tokens=plan.max_tokens,
-                rendered_prompt=plan.prompt.text if self.request.dry_run else None,
                 cache_note=cache_note,
+                dry_run=preview,
             )
         )
-        if self.request.echo and not self.request.dry_run:
+        if self.request.echo and preview is None:
             for index in range(self.request.num_choices):
                 self.emit(TextDelta(plan.prompt.text, index))
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jackfield.constrain.grammar import Grammars
-from jackfield.engine.contract import EngineStats, SequenceRequest
+from jackfield.engine.contract import CacheExpectation, EngineStats, SequenceRequest
 from jackfield.service.requests import Message, ToolDefinition
 from jackfield.service.status import ModelInfo
 from jackfield.text.contract import ChatFormat, Tokenizer
@@ -87,6 +87,12 @@ class EngineHandle(Protocol):
 
     def embed(self, tokens: Sequence[int], *, priority_key: str = "") -> Future[F32]:
         """Pool tokens into a unit vector."""
+        ...
+
+    def expect(
+        self, tokens: Sequence[int], *, cache_salt: str = "", session_id: str | None = None
+    ) -> Future[CacheExpectation]:
+        """Look up what the cache would give a prompt now."""
         ...
 
     def forget_session(self, session_id: str) -> None:

@@ -51,7 +51,7 @@ def make_plan(
     check_request(request, model.tokenizer.vocab_size)
     _check_media(request, model)
     think = _resolve_think(request, model, config)
-    is_spliced = config.splice and not request.reset_session and not request.dry_run
+    is_spliced = config.splice and not request.reset_session
     prompt = make_prompt(
         _instructed(request, model), model, think=think, history=history if is_spliced else None
     )

@@ -15,7 +15,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from jackfield.engine.contract import EngineStats, SampledToken, SequenceRequest, SequenceStats
+from jackfield.engine.contract import (
+    CacheExpectation,
+    EngineStats,
+    SampledToken,
+    SequenceRequest,
+    SequenceStats,
+)
 from jackfield.errors import Unavailable
 from jackfield.service.events import FinishReason
 from jackfield.service.hosting import HostedModel
@@ -253,6 +259,14 @@ class ScriptedEngine:
         future.set_result(np.array([len(tokens)], np.float32))
         return future
 
+    def expect(
+        self, tokens: Sequence[int], *, cache_salt: str = "", session_id: str | None = None
+    ) -> Future[CacheExpectation]:
+        """Return the longest prefix that any earlier sequence shares."""
+        future: Future[CacheExpectation] = Future()
+        future.set_result(CacheExpectation(self._num_cached(tokens)))
+        return future
+
     def forget_session(self, session_id: str) -> None:
         """Take a note of it."""
         self.forgotten.append(session_id)
@@ -274,7 +288,7 @@ class ScriptedEngine:
     def _run(self, run: _Run) -> None:
         request, sink = run.request, run.request.sink
         run.stats.admitted_ns = time.monotonic_ns()
-        run.stats.num_cached_tokens = self._num_cached(request) if request.use_cache else 0
+        run.stats.num_cached_tokens = self._num_cached(request.prompt) if request.use_cache else 0
         sink.admitted(run.stats, "")
         try:
             reason, eog = self._pick(run)
@@ -321,9 +335,9 @@ class ScriptedEngine:
             request.mask.accept(token)
         return token
 
-    def _num_cached(self, request: SequenceRequest) -> int:
+    def _num_cached(self, prompt: Sequence[int]) -> int:
         """Return the longest prefix that any earlier sequence shares."""
-        return max((_common(request.prompt, tokens) for tokens in self._cached), default=0)
+        return max((_common(prompt, tokens) for tokens in self._cached), default=0)
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:

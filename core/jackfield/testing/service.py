@@ -17,10 +17,13 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TypeAlias
 
+import msgspec
+
 from jackfield.errors import JackfieldError, NotFound, RequestError, Unavailable
 from jackfield.service.contract import Embedding, RenderedPrompt, TokenizedText
 from jackfield.service.events import (
     Admitted,
+    DryRun,
     Event,
     Failed,
     Finished,
@@ -152,6 +155,8 @@ class FakeService:
             self.num_cancelled += not is_whole
 
     def _items(self, request: GenerationRequest) -> Iterable[ScriptItem]:
+        if request.dry_run:
+            return self._preview(request)
         if self.script is None:
             return self._echo(request)
         return self.script(request) if callable(self.script) else self.script
@@ -169,6 +174,31 @@ class FakeService:
                 return None
             return Failed(Unavailable("the server is shutting down").to_record())
         return item
+
+    def _preview(self, request: GenerationRequest) -> Iterator[ScriptItem]:
+        """Answer ``dry_run``: a prompt of one line for each message, half of which is cached."""
+        lines = [f"{message.role}: {message.content}\n" for message in request.messages or []]
+        prompt = "".join(lines) or request.prompt or ""
+        max_tokens = 4000 if request.sampling.max_tokens is None else request.sampling.max_tokens
+        file = self.model.file if self.model else ""
+        preview = DryRun(
+            model=file,
+            prompt=prompt,
+            prompt_tokens=len(prompt),
+            cached_tokens=0 if request.reset_session else len(prompt) // 2,
+            cache_note="",
+            context_length=4096,
+            max_tokens=max_tokens,
+            think=request.think or False,
+            thinking_budget=request.thinking_budget or 0,
+            num_choices=request.num_choices,
+            constraint=request.constraint.kind if request.constraint else None,
+            tools=[tool.name for tool in request.tools],
+            parameters=msgspec.structs.asdict(request.sampling),
+        )
+        yield Admitted(file, len(prompt), preview.cached_tokens, max_tokens, dry_run=preview)
+        for choice in range(request.num_choices):
+            yield Finished("stop", Usage(len(prompt), 0, 0), Timings(0, 0, 0, 0, 0), choice)
 
     def _echo(self, request: GenerationRequest) -> Iterator[ScriptItem]:
         """Answer with the words of the last message or of the prompt, one event each."""

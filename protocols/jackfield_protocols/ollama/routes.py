@@ -12,6 +12,7 @@ from jackfield.server import (
     ProtocolRoutes,
     Rail,
     SharedRoute,
+    answer_dry_run,
     collect,
     decode_json,
     json_response,
@@ -19,7 +20,6 @@ from jackfield.server import (
     read_body,
     while_connected,
 )
-from jackfield.service.events import Admitted
 from jackfield.service.requests import GenerationRequest
 from jackfield_protocols.ollama.bodies import ChatBody, CommonFields, GenerateBody
 from jackfield_protocols.ollama.dispatch import claim_chat
@@ -111,10 +111,9 @@ async def _answer(
     rail: Rail, request: AnyRequest, body: CommonFields, wanted: GenerationRequest, dialect: Dialect
 ) -> Response[Any]:
     _refuse_unknown_thinking(rail, wanted)
-    events = rail.service.generate(wanted)
     if wanted.dry_run:
-        collected = await collect(rail, request, events)
-        return json_response(next(event for event in collected if isinstance(event, Admitted)))
+        return await answer_dry_run(rail, request, [wanted])
+    events = rail.service.generate(wanted)
     if body.stream is not False:
         return await open_stream(rail, request, events, Lines(body.model, dialect))
     answer = Answer(body.model, dialect)

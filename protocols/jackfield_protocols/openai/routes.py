@@ -12,6 +12,7 @@ from jackfield.server import (
     CONVERSATION,
     ProtocolRoutes,
     Rail,
+    answer_dry_run,
     collect,
     decode_json,
     json_response,
@@ -23,7 +24,6 @@ from jackfield.service.requests import GenerationRequest
 from jackfield.service.status import ModelInfo
 from jackfield_protocols.openai.bodies import StreamOptions
 from jackfield_protocols.openai.completions import CompletionAnswer, CompletionChunks
-from jackfield_protocols.openai.dry_run import dry_run_body
 from jackfield_protocols.openai.errors import SURFACE
 from jackfield_protocols.openai.frames import ChatAnswer, ChatChunks
 from jackfield_protocols.openai.requests import (
@@ -57,15 +57,15 @@ def mount(rail: Rail) -> ProtocolRoutes:
         body = decode_chat(decode_json(await read_body(request)))
         identity = rail.identity(request)
         wanted = chat_request(body, request_id=identity.request_id, owner=identity.owner)
+        if wanted.dry_run:
+            return await answer_dry_run(rail, request, [wanted])
         events = rail.service.generate(wanted)
-        if body.stream and not wanted.dry_run:
+        if body.stream:
             chunks = ChatChunks(
                 body.model, num_choices=wanted.num_choices, include_usage=_usage_wanted(body.stream_options)
             )
             return await open_stream(rail, request, events, chunks, num_choices=wanted.num_choices)
         collected = await collect(rail, request, events, num_choices=wanted.num_choices)
-        if wanted.dry_run:
-            return json_response(dry_run_body(wanted, collected))
         answer = ChatAnswer(body.model, num_choices=wanted.num_choices)
         for event in collected:
             answer.take(event)
@@ -78,11 +78,11 @@ def mount(rail: Rail) -> ProtocolRoutes:
         body = decode_completion(decode_json(await read_body(request)))
         identity = rail.identity(request)
         wanted = completion_requests(body, request_id=identity.request_id, owner=identity.owner)
-        if body.stream and not body.dry_run:
+        if body.dry_run:
+            return await answer_dry_run(rail, request, wanted)
+        if body.stream:
             return await _stream_completion(rail, request, wanted, _usage_wanted(body.stream_options))
         collected = await _collect_all(rail, request, wanted)
-        if body.dry_run:
-            return json_response(dry_run_body(wanted[0], collected[0]))
         answer = CompletionAnswer(
             rail.service.resolve_model(body.model).file,
             num_prompts=len(wanted),

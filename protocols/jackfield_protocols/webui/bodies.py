@@ -47,6 +47,7 @@ SNAKE_CASE = {
     "repetition_penalty": "repetitionPenalty",
     "presence_penalty": "presencePenalty",
     "frequency_penalty": "frequencyPenalty",
+    "dry_run": "dryRun",
 }
 
 
@@ -122,6 +123,7 @@ class ChatBody(msgspec.Struct, rename="camel"):
     frequency_penalty: Penalty | None = None
     seed: Annotated[int, Meta(ge=-1, le=INT64_MAX)] | None = None
     stop: Stop | None = None
+    dry_run: bool | None = None
 
 
 def in_camel_case(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,6 +147,7 @@ def request_from(
         session_id=session_id,
         reset_session=bool(body.new_chat),
         cache_salt=identity.owner,
+        dry_run=bool(body.dry_run),
         priority_key=identity.owner,
     )
 

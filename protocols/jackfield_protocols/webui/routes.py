@@ -21,6 +21,7 @@ from jackfield.server import (
     ProtocolRoutes,
     Rail,
     SharedRoute,
+    answer_dry_run,
     convert,
     decode_json,
     json_response,
@@ -79,6 +80,8 @@ async def chat(rail: Rail, request: Request[Any, Any, Any], raw: bytes) -> Respo
     body = convert(fields, ChatBody)
     messages = await read_messages(rail, body.messages, identity)
     wanted = request_from(body, messages, model.file, session_id, identity)
+    if wanted.dry_run:
+        return await answer_dry_run(rail, request, [wanted])
     frames = ChatFrames(session_id or DEFAULT_SESSION)
     return await open_stream(rail, request, rail.service.generate(wanted), frames)
 
