@@ -25,6 +25,7 @@ __all__ = [
     "Limits",
     "MemoryEstimate",
     "OpenProgress",
+    "SoftTokens",
     "Step",
     "TensorData",
     "WeightSource",
@@ -114,6 +115,21 @@ class MemoryEstimate:
 
 
 @dataclass(frozen=True)
+class SoftTokens:
+    """For each row of a step a distribution over tokens, without those that weigh nothing.
+
+    Attributes:
+        starts: ``[T + 1]`` the entries of row t are ``starts[t]`` to ``starts[t + 1]``; a row may have none.
+        ids: ``[N]`` token ids, checked against the vocabulary by the engine.
+        weights: ``[N]`` their weights.
+    """
+
+    starts: npt.NDArray[np.int64]
+    ids: I32
+    weights: F32
+
+
+@dataclass(frozen=True)
 class Step:
     """One step: T token rows of B sequences, the rows of a sequence side by side and in order.
 
@@ -126,6 +142,10 @@ class Step:
         state_slots: ``[B]`` slot of each sequence's convolution and recurrent state; slot contents for a new
             sequence were cleared with ``clear_state``. All 0 when the program has no such state.
         output_rows: ``[R]`` rows whose logits are wanted, ascending.
+        canvases: ``[B]`` 1 for a sequence whose rows are a canvas that a diffusion model refines: they attend to
+            each other in both directions, and to earlier positions as its first row does. ``None`` when all
+            rows are text.
+        soft_tokens: What ``SoftEmbed`` looks up; ``None`` when no row has anything.
     """
 
     tokens: I32
@@ -134,6 +154,26 @@ class Step:
     page_table: I32
     state_slots: I32
     output_rows: I32
+    canvases: I32 | None = None
+    soft_tokens: SoftTokens | None = None
+
+    def canvas_rows(self) -> I32:
+        """Return ``[T]`` 1 for the rows of a canvas, 0 for those of text."""
+        if self.canvases is None:
+            return np.zeros(len(self.tokens), np.int32)
+        return np.repeat(self.canvases, np.diff(self.row_starts))
+
+    def sight(self) -> tuple[I32, I32]:
+        """Return ``[T]`` the positions from which windows are measured, and ``[T]`` the last ones seen.
+
+        For a row of text both are its own position, for one of a canvas the canvas's first and last.
+        """
+        if self.canvases is None:
+            return self.positions, self.positions
+        is_canvas, counts = self.canvas_rows() == 1, np.diff(self.row_starts)
+        first = np.repeat(self.positions[self.row_starts[:-1]], counts)
+        last = np.repeat(self.positions[self.row_starts[1:] - 1], counts)
+        return np.where(is_canvas, first, self.positions), np.where(is_canvas, last, self.positions)
 
 
 class Executable(Protocol):

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from jackfield.backend import Executable, Limits, Step
+from jackfield.backend import Executable, Limits, SoftTokens, Step
 from jackfield.descriptors import OpDescriptor
-from jackfield.program import Buffer, Builder, Program
+from jackfield.program import Buffer, Builder, Program, Rows
 from jackfield_backends.cpu.backend import CpuBackend
 from jackfield_backends.reference.backend import ReferenceBackend
 
@@ -67,7 +67,21 @@ class Pair:
 
     def step(self, *spans: Span, outputs: Sequence[int] | None = None) -> tuple[F32, F32]:
         """Run rows of the table on both: each span is (sequence, first row, last row + 1)."""
-        step = self.make_step(*spans, outputs=outputs)
+        return self.run(self.make_step(*spans, outputs=outputs))
+
+    def refine(
+        self, *spans: Span, canvases: Sequence[int], soft_tokens: SoftTokens | None = None
+    ) -> tuple[F32, F32]:
+        """Run a step in which the rows of some spans are a canvas; those sequences do not grow."""
+        lengths = dict(self.lengths)
+        step = replace(self.make_step(*spans), canvases=np.array(canvases, np.int32), soft_tokens=soft_tokens)
+        for (sequence, _, _), is_canvas in zip(spans, canvases, strict=True):
+            if is_canvas:
+                self.lengths[sequence] = lengths.get(sequence, 0)
+        return self.run(step)
+
+    def run(self, step: Step) -> tuple[F32, F32]:
+        """Run a step on both."""
         return self.cpu.step(step).copy(), self.reference.step(step).copy()
 
     def make_step(self, *spans: Span, outputs: Sequence[int] | None = None) -> Step:
@@ -105,7 +119,7 @@ def make_program(
         parts[name] = b.columns(rows, start, part.shape[1])
         start += part.shape[1]
     out = body(b, parts)
-    hidden = b.select_rows(out)
+    hidden = out if out.rows is Rows.OUTPUTS else b.select_rows(out)
     return b.finish(hidden, hidden, 96), tensors
 
 

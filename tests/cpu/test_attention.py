@@ -94,3 +94,19 @@ def test_nan_reaches_the_rows_that_see_it_and_no_other(pair, generator, kv_type)
     ours = np.concatenate([made.step((0, first, first + 1))[0] for first in range(10)])
     assert np.isfinite(ours[:7]).all()
     assert np.isnan(ours[7:]).all()
+
+
+@pytest.mark.parametrize("kv_type", ["f32", "f16"])
+@pytest.mark.parametrize("window", [None, 1, 5, 20])
+@pytest.mark.parametrize(("heads", "kv_heads"), [(4, 2), (7, 1), (16, 2)])
+def test_canvases_beside_text(pair, generator, heads, kv_heads, window, kv_type) -> None:
+    """Canvases of one row and of more than a tile, at a page's start and within one, before and after text."""
+    made = open_attention(pair, generator, heads, kv_heads, 16, kv_type=kv_type, window=window)
+    made.step((0, 0, 24), (1, 3, 10))
+    near = NEAR_F32 if kv_type == "f32" else NEAR_F16
+    for spans, canvases in [
+        (((0, 5, 22),), [1]),
+        (((1, 2, 3), (0, 0, 24), (2, 4, 9)), [0, 1, 1]),
+        (((3, 1, 2), (0, 7, 8), (1, 0, 16)), [0, 0, 1]),
+    ]:
+        np.testing.assert_allclose(*made.refine(*spans, canvases=canvases), **near)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from jackfield.backend import SoftTokens
+from jackfield.errors import BackendError
 from jackfield.program import Activation, GluKind, RopeLayout, RouterScore, make_rope_table
 
 pytestmark = pytest.mark.jit
@@ -64,6 +66,48 @@ def test_concat_and_split_heads(pair, generator) -> None:
         return b.concat(b.split_heads(i["x"], 3, 2, 4), i["y"])
 
     check(pair(inputs, {}, body))
+
+
+@pytest.mark.parametrize("width", [1, 16, 37, 300])
+@pytest.mark.parametrize("rows_of", ["tokens", "outputs"])
+def test_choose_rows(pair, generator, width, rows_of) -> None:
+    inputs = {"x": rows(generator, width), "y": rows(generator, width)}
+
+    def body(b, i):
+        chosen = (i["x"], i["y"]) if rows_of == "tokens" else (b.select_rows(i["x"]), b.select_rows(i["y"]))
+        return b.choose_rows(*chosen)
+
+    made = pair(inputs, {}, body)
+    for canvases in ([0, 1, 0], [1, 0, 1]):
+        ours, theirs = made.refine((0, 1, 2), (1, 3, 9), (2, 0, 4), canvases=canvases)
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("width", [5, 256, 300])
+def test_soft_embed(pair, generator, width) -> None:
+    """Rows without an entry, with one and with many; a step without any is zero."""
+    weights = {"other": rows(generator, width, count=ROWS)}
+    made = pair(
+        {"x": rows(generator, 1)},
+        weights,
+        lambda b, i: b.soft_embed(b.weight("other", ROWS, width), scale=3.0),
+    )
+    ids = np.array([7, *range(ROWS), 0, 19], np.int32)
+    shares = generator.random(len(ids)).astype(np.float32)
+    soft = SoftTokens(np.array([0, 0, 1, 1 + ROWS, len(ids)], np.int64), ids, shares)
+    ours, theirs = made.refine((0, 1, 3), (1, 0, 2), canvases=[1, 1], soft_tokens=soft)
+    np.testing.assert_allclose(ours, theirs, **NEAR)
+    assert not ours[0].any()
+    assert ours[1:].any(axis=1).all()
+    assert not made.step((0, 1, 3))[0].any()
+
+
+def test_soft_tokens_outside_the_table_are_refused(pair, generator) -> None:
+    weights = {"other": rows(generator, 4, count=ROWS)}
+    made = pair({"x": rows(generator, 1)}, weights, lambda b, i: b.soft_embed(b.weight("other", ROWS, 4)))
+    soft = SoftTokens(np.array([0, 1], np.int64), np.array([ROWS], np.int32), np.ones(1, np.float32))
+    with pytest.raises(BackendError, match="a step has a soft token of 20, expected 0 to 19"):
+        made.refine((0, 0, 1), canvases=[1], soft_tokens=soft)
 
 
 @pytest.mark.parametrize(

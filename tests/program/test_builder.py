@@ -291,7 +291,7 @@ def test_every_method_of_the_builder_makes_an_op_of_the_vocabulary(b: Builder) -
     for build in (b.l2_norm(x, 1e-5, group=4), b.rms_norm(x, None, 1e-5), b.add_bias(x, weight(8))):
         b.concat(b.glu(build, x), b.mul(x, b.columns(x, 0, 1)))
     b.softcap(b.scale(b.activate(b.split_heads(x, 2, 0, 2), vocabulary.Activation.SILU), 2.0), 5.0)
-    x = b.add(x, x)
+    x = b.choose_rows(b.soft_embed(weight(9, 8)), b.add(x, x))
     hidden = b.select_rows(x)
     program = b.finish(hidden, b.linear(hidden, weight(9, 8)), 16)
     assert {type(op) for op in program.ops} == vocabulary.VOCABULARY

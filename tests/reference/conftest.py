@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from jackfield.backend import Limits, Step
+from jackfield.backend import Limits, SoftTokens, Step
 from jackfield.program import Buffer, Builder, Weight
 from jackfield_backends.reference.backend import ReferenceBackend
 from jackfield_backends.reference.executable import ReferenceExecutable
@@ -66,7 +66,12 @@ class Bench:
         self.executable: ReferenceExecutable = ReferenceBackend().open(program, tensors, limits)
         self._lengths: dict[int, int] = {}
 
-    def step(self, *spans: tuple[int, int, int]) -> F32:
+    def step(
+        self,
+        *spans: tuple[int, int, int],
+        canvases: Sequence[int] | None = None,
+        soft_tokens: SoftTokens | None = None,
+    ) -> F32:
         """Run rows of the table: each span is (sequence, first row, last row + 1)."""
         starts = [self._lengths.get(sequence, 0) for sequence, _, _ in spans]
         counts = [stop - first for _, first, stop in spans]
@@ -79,6 +84,8 @@ class Bench:
             page_table=np.array([[4 * s + 3, 4 * s, 4 * s + 2, 4 * s + 1] for s, _, _ in spans], np.int32),
             state_slots=np.array([sequence for sequence, _, _ in spans], np.int32),
             output_rows=np.arange(sum(counts), dtype=np.int32),
+            canvases=None if canvases is None else np.array(canvases, np.int32),
+            soft_tokens=soft_tokens,
         )
         for (sequence, _, _), start, count in zip(spans, starts, counts, strict=True):
             self._lengths[sequence] = start + count

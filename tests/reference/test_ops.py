@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from jackfield.backend import SoftTokens
 from jackfield.program import Activation, Builder, GluKind, RopeLayout, RouterScore, Yarn, make_rope_table
 
 F32 = npt.NDArray[np.float32]
@@ -30,6 +31,24 @@ def test_embed_scales_and_takes_columns(bench, generator) -> None:
         {"x": x}, {"other": table}, lambda b, i: b.embed(b.weight("other", 6, 9), scale=3.0, start=4, width=2)
     )
     np.testing.assert_allclose(made.step((0, 2, 5)), 3 * table[2:5, 4:6], **NEAR)
+
+
+def test_soft_embed_sums_rows_by_weight(bench, generator) -> None:
+    x, table = rows(generator, 2), rows(generator, 5)
+    made = bench({"x": x}, {"other": table}, lambda b, i: b.soft_embed(b.weight("other", 6, 5), scale=3.0))
+    shares = np.array([0.25, 0.5, 1.0], np.float32)
+    soft = SoftTokens(np.array([0, 2, 2, 3], np.int64), np.array([4, 1, 5], np.int32), shares)
+    expected = 3 * np.stack([0.25 * table[4] + 0.5 * table[1], 0 * table[0], table[5]])
+    np.testing.assert_allclose(made.step((0, 0, 2), (1, 3, 4), soft_tokens=soft), expected, **NEAR)
+    assert not made.step(SPAN).any()
+
+
+def test_choose_rows_takes_those_of_a_canvas_from_the_first(bench, generator) -> None:
+    x, y = rows(generator, 3), rows(generator, 3)
+    made = bench({"x": x, "y": y}, {}, lambda b, i: b.choose_rows(i["x"], i["y"]))
+    found = made.step((0, 0, 2), (1, 2, 5), (2, 5, 6), canvases=[0, 1, 0])
+    np.testing.assert_array_equal(found, np.concatenate([y[:2], x[2:5], y[5:]]))
+    np.testing.assert_array_equal(made.step(SPAN), y)
 
 
 def test_linear_scales_then_adds_the_bias_and_takes_rows(bench, generator) -> None:
@@ -192,21 +211,42 @@ def test_attention_over_pages_of_two_sequences(
     made.step((0, 0, 17), (1, 20, 22))
     found = made.step((1, 22, 40), (0, 17, 20))
     sink = sinks if has_sinks else None
-    expected = [attended(q, k, v, range(20, t + 1), window, cap, sink) for t in range(22, 40)]
-    expected += [attended(q, k, v, range(t + 1), window, cap, sink) for t in range(17, 20)]
+    expected = [
+        attended(q, k, v, t, range(20, t + 1)[-(window or t + 1) :], cap, sink) for t in range(22, 40)
+    ]
+    expected += [attended(q, k, v, t, range(t + 1)[-(window or t + 1) :], cap, sink) for t in range(17, 20)]
     np.testing.assert_allclose(found, expected, **NEAR)
 
 
-def attended(
-    q: F32, k: F32, v: F32, seen: range, window: int | None, cap: float | None, sinks: F32 | None
-) -> F64:
-    """Attend from the last row of ``seen`` to all of them, or to the last ``window``."""
-    t = seen[-1]
+@pytest.mark.parametrize("window", [None, 4])
+def test_a_canvas_sees_all_of_itself_and_what_its_first_row_sees(
+    bench, generator, window: int | None
+) -> None:
+    count = 40
+    q, k = rows(generator, HEADS * KEY, count, 2.0), rows(generator, KV_HEADS * KEY, count, 2.0)
+    v = rows(generator, KV_HEADS * VALUE, count)
+
+    def body(b: Builder, i):
+        cache = b.kv_cache(KV_HEADS, KEY, VALUE)
+        b.kv_append(i["k"], i["v"], cache)
+        return b.attend(i["q"], cache, HEADS, scale=0.7, window=window)
+
+    made = bench({"q": q, "k": k, "v": v}, {}, body)
+    made.step((0, 0, 15), (1, 20, 22))
+    found = made.step((1, 22, 24), (0, 15, 20), canvases=[0, 1])
+    first = 0 if window is None else 15 - 3
+    expected = [attended(q, k, v, t, range(20, t + 1)[-(window or t) :], None, None) for t in (22, 23)]
+    expected += [attended(q, k, v, t, range(first, 20), None, None) for t in range(15, 20)]
+    np.testing.assert_allclose(found, expected, **NEAR)
+
+
+def attended(q: F32, k: F32, v: F32, t: int, seen: range, cap: float | None, sinks: F32 | None) -> F64:
+    """Attend from row ``t`` to the rows ``seen``."""
     out = np.zeros(HEADS * VALUE)
     for h in range(HEADS):
         g = h // (HEADS // KV_HEADS)
         scores = {}
-        for s in seen if window is None else seen[-window:]:
+        for s in seen:
             score = 0.7 * float(q[t, h * KEY : (h + 1) * KEY] @ k[s, g * KEY : (g + 1) * KEY])
             scores[s] = math.exp(score if cap is None else cap * math.tanh(score / cap))
         total = sum(scores.values()) + (0.0 if sinks is None else math.exp(sinks[h]))

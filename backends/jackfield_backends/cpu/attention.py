@@ -3,6 +3,7 @@
     s = scale * q·k;  s = c tanh(s / c) with a softcap;  allowed: p_k <= p_q, and p_q - p_k < W with a window
     out = Σ exp(s - m) v / (Σ exp(s - m) + exp(sink - m))
 
+Rows of a canvas see all of it; ``Step.sight`` says where each row's sight begins and ends.
 Source: Milakov & Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135.
 
 The query rows of one key head (tokens x group) are cut into tiles. A tile walks its keys in blocks of 128: scores
@@ -267,12 +268,8 @@ def walk_tile(rows: int, all_columns: int, kind: str) -> Callable[..., None]:
         page_size, width, value_width, window = arg(args, 12), arg(args, 13), arg(args, 14), arg(args, 15)
         panel_bytes, row_bytes = arg(args, 27), arg(args, 28)
         scales = (value_width + SCALED - 1) // SCALED * scale_bytes
-        positions, sinks, scale, softcap = (
-            arg(args, 1),
-            arg(args, 16),
-            float_arg(args, 17),
-            float_arg(args, 18),
-        )
+        ends, sinks, scale, softcap = arg(args, 1), arg(args, 16), float_arg(args, 17), float_arg(args, 18)
+        origins = arg(args, 29)
         sums = queries + 4 * width * rows
         scores = sums + 64 * rows
         products = scores + 4 * BLOCK * rows
@@ -288,8 +285,8 @@ def walk_tile(rows: int, all_columns: int, kind: str) -> Callable[..., None]:
                 store_f32x16(products + out_bytes * r + 64 * c, splat(F0))
             store_f32(sums + 64 * r, load_f32(sinks + 4 * h) if sinks else MASKED)
             store_f32(sums + 64 * r + 4, F1 if sinks else F0)
-        low = load_i32(positions + 4 * (first + query // group))
-        high = load_i32(positions + 4 * (first + (query + count - 1) // group))
+        low = load_i32(origins + 4 * (first + query // group))
+        high = load_i32(ends + 4 * (first + (query + count - 1) // group))
         start = max(0, low - window + 1) // PANEL * PANEL if window else 0
         for block in range(start, high + 1, BLOCK):
             num_keys = min(BLOCK, high + 1 - block)
@@ -304,11 +301,10 @@ def walk_tile(rows: int, all_columns: int, kind: str) -> Callable[..., None]:
             for p in range(0, num_panels, panels):
                 multiply_keys(queries, key_panels + 8 * p, width, scores + 64 * p)
             for r in range(rows):
-                position = load_i32(positions + 4 * (first + (query + min(r, count - 1)) // group))
-                begin = position - window + 1 - block if window else 0
-                shrink = weigh_block(
-                    scores + 4 * BLOCK * r, begin, position + 1 - block, num_panels, softcap, sums + 64 * r
-                )
+                t = first + (query + min(r, count - 1)) // group
+                begin = load_i32(origins + 4 * t) - window + 1 - block if window else 0
+                end = load_i32(ends + 4 * t) + 1 - block
+                shrink = weigh_block(scores + 4 * BLOCK * r, begin, end, num_panels, softcap, sums + 64 * r)
                 if shrink != F1:
                     for c in range(all_columns):
                         at = products + out_bytes * r + 64 * c
@@ -331,9 +327,10 @@ def walk_tile(rows: int, all_columns: int, kind: str) -> Callable[..., None]:
 def attend(small: int, large: int, all_columns: int, kind: str) -> Any:
     """Make the kernel of a pair of tile sizes.
 
-    Its arguments: tiles, positions, sequences, counter, then as ``walk_tile`` reads them, heads, group, page table,
-    its row bytes, scratch, place of the quantised output or 0, rows cell, blocks of 32 columns a row, bytes of a
-    panel and of a row of the cache. ``tiles`` is the address of their number and, 64 bytes on, of the tiles.
+    Its arguments: tiles, last positions seen, sequences, counter, then as ``walk_tile`` reads them, heads, group,
+    page table, its row bytes, scratch, place of the quantised output or 0, rows cell, blocks of 32 columns a row,
+    bytes of a panel and of a row of the cache, positions that windows are measured from. ``tiles`` is the address of
+    their number and, 64 bytes on, of the tiles.
     """
     walk_small = walk_tile(small, all_columns, kind)
     walk_large = walk_tile(large, all_columns, kind)
@@ -411,7 +408,7 @@ def lower_attend(lowering: Lowering, op: Attend) -> None:
     scratch = 4 * cache.key_width * large + (64 + 4 * BLOCK + 64 * all_columns) * large + 8 * 4 * PANELS
     lowering.call(
         attend(small, large, all_columns, limits.kv_type),
-        _tiles(lowering, op.q.rows, group, large), tables.positions(op.q.rows), tables.sequences(op.q.rows),
+        _tiles(lowering, op.q.rows, group, large), tables.ends(op.q.rows), tables.sequences(op.q.rows),
         lowering.counter(),
         lowering.address(op.q), lowering.row_bytes(op.q),
         lowering.address(op.out) if copy is None else copy.rows, lowering.row_bytes(op.out),
@@ -421,5 +418,5 @@ def lower_attend(lowering: Lowering, op: Attend) -> None:
         cache.num_kv_heads, group, tables.page_table, 4 * tables.max_pages,
         lowering.thread_scratch(aligned(scratch)),
         0 if copy is None else copy.place, lowering.num_rows_cell(op.q.rows), op.out.width // BLOCK_COLUMNS,
-        layout.panel.itemsize, layout.row.itemsize,
+        layout.panel.itemsize, layout.row.itemsize, tables.origins(op.q.rows),
     )  # fmt: skip

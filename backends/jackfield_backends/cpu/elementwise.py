@@ -18,6 +18,7 @@ from jackfield.program.ops import (
     Activate,
     Add,
     AddBias,
+    ChooseRows,
     Concat,
     Glu,
     Mul,
@@ -190,6 +191,18 @@ def scale_columns(args: int, thread: int, num_threads: int) -> None:
 
 
 @kernel
+def choose_rows(args: int, thread: int, num_threads: int) -> None:
+    """Copy each row from x or from y: rows cell, width, address and row bytes of x, y and out, which rows are x's."""
+    width, x, x_bytes, y, y_bytes = arg(args, 1), arg(args, 2), arg(args, 3), arg(args, 4), arg(args, 5)
+    out, out_bytes, is_x = arg(args, 6), arg(args, 7), arg(args, 8)
+    num_rows = load_i64(arg(args, 0))
+    for t in range(num_rows * thread // num_threads, num_rows * (thread + 1) // num_threads):
+        row = x + t * x_bytes if load_i32(is_x + 4 * t) else y + t * y_bytes
+        for c in range(0, width, 16):
+            store_up_to(out + t * out_bytes + 4 * c, load_f32x16(row + 4 * c), width - c)
+
+
+@kernel
 def cap_columns(args: int, thread: int, num_threads: int) -> None:
     """Bound to ±cap: rows cell, width, address and row bytes of x and out, cap."""
     width, x, x_bytes, out, out_bytes = arg(args, 1), arg(args, 2), arg(args, 3), arg(args, 4), arg(args, 5)
@@ -338,6 +351,17 @@ def lower_softcap(lowering: Lowering, op: Softcap) -> None:
     lowering.call(
         cap_columns, lowering.num_rows_cell(op.x.rows), op.x.width,
         lowering.address(op.x), lowering.row_bytes(op.x), lowering.address(op.out), lowering.row_bytes(op.out), op.cap,
+    )  # fmt: skip
+
+
+@lowers(ChooseRows)
+def lower_choose_rows(lowering: Lowering, op: ChooseRows) -> None:
+    """Append a choice between two operands, row by row."""
+    lowering.call(
+        choose_rows, lowering.num_rows_cell(op.out.rows), op.out.width,
+        lowering.address(op.canvas), lowering.row_bytes(op.canvas),
+        lowering.address(op.text), lowering.row_bytes(op.text),
+        lowering.address(op.out), lowering.row_bytes(op.out), lowering.tables.canvas_rows(op.out.rows),
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Token rows, dequantised from the table in the mapped file.
 
-    out[t] = scale * weight[token[t]]
+    embed        out[t] = scale * weight[token[t]]
+    soft_embed   out[t] = scale * Σ_i w_i * weight[token_i]      over the entries of row t
 
 Any block format that ``formats`` knows, and the plain floats. Parallel over rows and blocks. A block is unpacked
 to scratch and the wanted columns copied, so columns need not begin or end with a block.
@@ -11,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numba import types
 
 from jackfield.gguf import BLOCK_FORMATS
-from jackfield.program.ops import Embed
+from jackfield.program.ops import Embed, SoftEmbed
+from jackfield_backends.cpu.atomic import take
 from jackfield_backends.cpu.emit import F32, Value
 from jackfield_backends.cpu.formats import FORMATS
 from jackfield_backends.cpu.kernel import arg, float_arg, kernel_family, load_i64, routine
@@ -22,14 +25,18 @@ from jackfield_backends.cpu.lowering import Lowering, lowers
 from jackfield_backends.cpu.simd import (
     load_bf16_f32x16,
     load_f16_f32x16,
+    load_f32,
     load_f32x16,
     load_i32,
     operation,
+    splat,
     store_f32x16,
     store_first,
 )
 
 __all__ = ["PLAIN", "unpacker"]
+
+F0 = np.float32(0)
 
 PLAIN: dict[str, tuple[Callable[[int], Any], int]] = {
     "F32": (load_f32x16, 4),
@@ -108,6 +115,57 @@ def embed(type_name: str) -> Any:
                 store_first(out + t * out_bytes + 4 * (c - start), value, high - c)
 
     return run
+
+
+@kernel_family
+def soft_embed(type_name: str) -> Any:
+    """Make the kernel of a block format: rows have different numbers of entries, so threads take units from a counter.
+
+    Its arguments: rows cell, soft cells, table, its row bytes, width, out, its row bytes, scale, counter, scratch.
+    """
+    unpack, columns, block_bytes = _copier(type_name)
+
+    def run(args: int, thread: int, num_threads: int) -> None:
+        soft, table, table_bytes, width = arg(args, 1), arg(args, 2), arg(args, 3), arg(args, 4)
+        out, out_bytes, scale, counter = arg(args, 5), arg(args, 6), float_arg(args, 7), arg(args, 8)
+        starts, ids, weights = load_i64(soft), load_i64(soft + 8), load_i64(soft + 16)
+        block = load_i64(arg(args, 9)) + thread * load_i64(arg(args, 9) + 8)
+        sums = block + 4 * columns
+        num_blocks = (width + columns - 1) // columns
+        units = load_i64(arg(args, 0)) * num_blocks
+        while True:
+            unit = take(counter, 1)
+            if unit >= units:
+                break
+            t, number = unit // num_blocks, unit % num_blocks
+            for c in range(0, columns, 16):
+                store_f32x16(sums + 4 * c, splat(F0))
+            first = load_i64(starts + 8 * t) if starts else 0
+            stop = load_i64(starts + 8 * t + 8) if starts else 0
+            for i in range(first, stop):
+                unpack(table + load_i32(ids + 4 * i) * table_bytes + number * block_bytes, block)
+                weight = load_f32(weights + 4 * i)
+                for c in range(0, columns, 16):
+                    at = sums + 4 * c
+                    store_f32x16(at, load_f32x16(at) + load_f32x16(block + 4 * c) * weight)
+            start = number * columns
+            for c in range(start, min(start + columns, width), 16):
+                value = load_f32x16(sums + 4 * (c - start)) * scale
+                store_first(out + t * out_bytes + 4 * c, value, width - c)
+
+    return run
+
+
+@lowers(SoftEmbed)
+def lower_soft_embed(lowering: Lowering, op: SoftEmbed) -> None:
+    """Append a look-up of mean rows."""
+    place = lowering.tensor(op.weight)
+    columns = max(256, BLOCK_FORMATS[place.type_name].block_elements)
+    lowering.call(
+        soft_embed(place.type_name), lowering.num_rows_cell(op.out.rows), lowering.tables.soft_tokens,
+        place.address, place.row_bytes, op.out.width, lowering.address(op.out), lowering.row_bytes(op.out),
+        op.scale, lowering.counter(), lowering.thread_scratch(8 * columns + 64),
+    )  # fmt: skip
 
 
 @lowers(Embed)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from jackfield.backend import Limits, MemoryEstimate, OpenProgress, Step, WeightSource
 from jackfield.errors import BackendError
 from jackfield.program import Op, Program
-from jackfield.program.ops import Embed
+from jackfield.program.ops import Embed, SoftEmbed
 from jackfield_backends.cpu import isa
 from jackfield_backends.cpu.cache import ObjectCache
 from jackfield_backends.cpu.compiler import addresses_of
@@ -88,7 +88,7 @@ class CpuExecutable:
         self._inputs = InterpretedInputs(self._storage, limits, weights, _EMPTY)
         self._crew = Crew([addresses[driver] for driver in DRIVERS], limits.num_threads, self._memory)
         self._facts = _facts(limits, calls, self._memory, cache)
-        tables = [op.weight.shape[0] for op in program.ops if isinstance(op, Embed)]
+        tables = [op.weight.shape[0] for op in program.ops if isinstance(op, Embed | SoftEmbed)]
         self._num_tokens = min(tables, default=program.vocab_size)
         self._num_outputs = 0
 
@@ -134,7 +134,7 @@ class CpuExecutable:
 
     def _check(self, step: Step) -> None:
         """Refuse a step that would make kernels leave their memory."""
-        limits = self._limits
+        limits, soft = self._limits, step.soft_tokens
         for what, count, most in (
             ("rows", len(step.tokens), limits.max_rows),
             ("output rows", len(step.output_rows), limits.max_outputs),
@@ -149,6 +149,7 @@ class CpuExecutable:
             ("page", step.page_table, limits.num_pages),
             ("state slot", step.state_slots, max(1, limits.num_state_slots)),
             ("output row", step.output_rows, len(step.tokens)),
+            ("soft token", _NOTHING if soft is None else soft.ids, self._num_tokens),
         ):
             if values.size and (values.min() < 0 or values.max() >= stop):
                 raise BackendError(f"a step has a {what} of {values.max()}, expected 0 to {stop - 1}")

@@ -6,10 +6,12 @@ those by ``output_rows``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from jackfield.backend import Limits, Step
+from jackfield.backend import Limits, SoftTokens, Step
 from jackfield.program import Rows
 from jackfield_backends.cpu.memory import Arena
 
@@ -25,12 +27,17 @@ class _RowTables:
         self.count = memory.array(1, np.int64, "step tables")
         self.positions = memory.array(max_rows, np.int32, "step tables")
         self.sequences = memory.array(max_rows, np.int32, "step tables")
+        self.origins = memory.array(max_rows, np.int32, "step tables")
+        self.ends = memory.array(max_rows, np.int32, "step tables")
+        self.canvas_rows = memory.array(max_rows, np.int32, "step tables")
 
-    def fill(self, positions: I32, sequences: I32) -> None:
-        num_rows = len(positions)
-        self.count[0] = num_rows
-        self.positions[:num_rows] = positions
-        self.sequences[:num_rows] = sequences
+    def fill(self, columns: Sequence[I32], rows: I32 | slice) -> None:
+        """Take these rows of the step's positions, sequences, origins, ends and canvas rows."""
+        targets = (self.positions, self.sequences, self.origins, self.ends, self.canvas_rows)
+        for target, column in zip(targets, columns, strict=True):
+            chosen = column[rows]
+            target[: len(chosen)] = chosen
+        self.count[0] = len(columns[0][rows])
 
 
 class StepTables:
@@ -53,6 +60,8 @@ class StepTables:
         self._page_table = pages.reshape(limits.max_sequences, self.max_pages)
         self._state_slots = memory.array(limits.max_sequences, np.int32, "step tables")
         self._output_rows = memory.array(limits.max_outputs, np.int32, "step tables")
+        self._soft_cells = memory.array(3, np.int64, "step tables")
+        self._soft_tokens: SoftTokens | None = None
 
     def fill(self, step: Step) -> None:
         """Copy a step's tables to where kernels read them."""
@@ -64,8 +73,10 @@ class StepTables:
         self._page_table[: len(lengths), : step.page_table.shape[1]] = step.page_table
         self._state_slots[: len(lengths)] = step.state_slots
         self._output_rows[: len(step.output_rows)] = step.output_rows
-        self._rows[Rows.TOKENS].fill(step.positions, sequences)
-        self._rows[Rows.OUTPUTS].fill(step.positions[step.output_rows], sequences[step.output_rows])
+        columns = (step.positions, sequences, *step.sight(), step.canvas_rows())
+        self._rows[Rows.TOKENS].fill(columns, slice(None))
+        self._rows[Rows.OUTPUTS].fill(columns, step.output_rows)
+        self._fill_soft_tokens(step.soft_tokens)
 
     def num_rows(self, rows: Rows) -> int:
         """Return the address of an int64: how many such rows this step has."""
@@ -78,6 +89,23 @@ class StepTables:
     def sequences(self, rows: Rows) -> int:
         """Return the address of the rows' int32 sequences."""
         return self._rows[rows].sequences.ctypes.data
+
+    def origins(self, rows: Rows) -> int:
+        """Return the address of the int32 positions from which the rows' windows are measured."""
+        return self._rows[rows].origins.ctypes.data
+
+    def ends(self, rows: Rows) -> int:
+        """Return the address of the last int32 positions that the rows see."""
+        return self._rows[rows].ends.ctypes.data
+
+    def canvas_rows(self, rows: Rows) -> int:
+        """Return the address of int32 numbers: 1 for a row of a canvas, else 0."""
+        return self._rows[rows].canvas_rows.ctypes.data
+
+    @property
+    def soft_tokens(self) -> int:
+        """The address of three cells: those of int64 starts, int32 ids and float32 weights; 0 when none."""
+        return self._soft_cells.ctypes.data
 
     @property
     def num_sequences(self) -> int:
@@ -108,3 +136,13 @@ class StepTables:
     def output_rows(self) -> int:
         """The address of the int32 rows whose logits are wanted."""
         return self._output_rows.ctypes.data
+
+    def _fill_soft_tokens(self, soft: SoftTokens | None) -> None:
+        """Point at the step's own arrays, and keep them until the next step."""
+        self._soft_tokens, self._soft_cells[:] = None, 0
+        if soft is not None:
+            starts, ids, weights = (
+                np.ascontiguousarray(part) for part in (soft.starts, soft.ids, soft.weights)
+            )
+            self._soft_tokens = SoftTokens(starts, ids, weights)
+            self._soft_cells[:] = starts.ctypes.data, ids.ctypes.data, weights.ctypes.data

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from jackfield.program import Inputs, RopeLayout, ops
+from jackfield.program import Inputs, RopeLayout, Rows, ops
 
 __all__ = ["attend", "kv_append", "rope"]
 
@@ -37,12 +37,12 @@ def kv_append(op: ops.KvAppend, inputs: Inputs) -> None:
 def attend(op: ops.Attend, inputs: Inputs) -> None:
     """Attend to the cache, a sequence at a time."""
     q = inputs.read(op.q).reshape(-1, op.num_heads, op.cache.key_width)
-    positions, sequences = inputs.positions(op.q.rows), inputs.sequences(op.q.rows)
+    sequences, (origins, ends) = inputs.sequences(op.q.rows), _sight(inputs, op.q.rows)
     out = np.empty((len(q), op.num_heads, op.cache.value_width), np.float32)
     for sequence in np.unique(sequences):
         rows = np.flatnonzero(sequences == sequence)
-        keys, values = inputs.cached(op.cache, int(sequence), int(positions[rows].max()) + 1)
-        weights = _softmax(_scores(op, q[rows], keys, positions[rows]), _sinks(op, inputs))
+        keys, values = inputs.cached(op.cache, int(sequence), int(ends[rows].max()) + 1)
+        weights = _softmax(_scores(op, q[rows], keys, origins[rows], ends[rows]), _sinks(op, inputs))
         values = _spread(values, op.num_heads)
         out[rows] = np.einsum("hts,hsk->thk", weights, values, optimize=True)
     inputs.write(op.out, out.reshape(len(q), -1))
@@ -60,15 +60,22 @@ def _spread(cached: F32, num_heads: int) -> F32:
     return np.repeat(cached.transpose(1, 0, 2), num_heads // cached.shape[1], axis=0)
 
 
-def _scores(op: ops.Attend, q: F32, keys: F32, positions: I32) -> F32:
+def _sight(inputs: Inputs, rows: Rows) -> tuple[I32, I32]:
+    """Return where each row's window is measured from, and the last position it sees."""
+    origins, ends = inputs.step.sight()
+    chosen = inputs.step.output_rows if rows is Rows.OUTPUTS else slice(None)
+    return origins[chosen], ends[chosen]
+
+
+def _scores(op: ops.Attend, q: F32, keys: F32, origins: I32, ends: I32) -> F32:
     spread = _spread(keys, op.num_heads)
     scores = np.float32(op.scale) * np.einsum("thk,hsk->hts", q, spread, optimize=True)
     if op.softcap is not None:
         scores = np.float32(op.softcap) * np.tanh(scores / np.float32(op.softcap))
-    distance = positions[:, None] - np.arange(len(keys), dtype=np.int32)  # TS
-    allowed = distance >= 0
+    places = np.arange(len(keys), dtype=np.int32)
+    allowed = places <= ends[:, None]  # TS
     if op.window is not None:
-        allowed &= distance < op.window
+        allowed &= origins[:, None] - places < op.window
     return np.where(allowed, scores, np.float32(-np.inf))
 
 

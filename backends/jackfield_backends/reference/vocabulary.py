@@ -19,6 +19,8 @@ Reference = Callable[[Any, Inputs], None]
 VOCABULARY: Mapping[type[Op], Reference] = MappingProxyType(
     {
         ops.Embed: rows.embed,
+        ops.SoftEmbed: rows.soft_embed,
+        ops.ChooseRows: rows.choose_rows,
         ops.SelectRows: rows.select_rows,
         ops.Concat: rows.concat,
         ops.SplitHeads: rows.split_heads,

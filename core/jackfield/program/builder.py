@@ -123,6 +123,18 @@ class Builder(ShapeChecks):
         out = self._buffer(columns)
         return self._add(ops.Embed(weight, scale, start, out), out)
 
+    def soft_embed(self, weight: Weight, *, scale: float = 1.0) -> Buffer:
+        """Look up the mean row of each row's ``soft_tokens``."""
+        self._check(len(weight.shape) == 2, "soft_embed", f"{weight} is not a matrix")
+        out = self._buffer(weight.shape[1])
+        return self._add(ops.SoftEmbed(weight, scale, out), out)
+
+    def choose_rows(self, canvas: Buffer, text: Buffer) -> Buffer:
+        """Take the rows of a canvas from one buffer, those of text from the other."""
+        self._check_same("choose_rows", canvas, text)
+        out = self._buffer(canvas.width, canvas.rows)
+        return self._add(ops.ChooseRows(canvas, text, out), out)
+
     def select_rows(self, x: Buffer) -> Buffer:
         """Keep only the rows whose logits are wanted; what follows runs on those."""
         self._check(x.rows is Rows.TOKENS, "select_rows", f"{x} has only the output rows already")

@@ -21,6 +21,7 @@ __all__ = [
     "Add",
     "AddBias",
     "Attend",
+    "ChooseRows",
     "Concat",
     "Conv1d",
     "DeltaRule",
@@ -39,6 +40,7 @@ __all__ = [
     "RouterScore",
     "Scale",
     "SelectRows",
+    "SoftEmbed",
     "Softcap",
     "SplitHeads",
     "SsmScan",
@@ -119,6 +121,27 @@ class Embed(Op):
     weight: Weight  # (V, D)
     scale: float
     start: int
+    out: Buffer
+
+
+@dataclass(frozen=True)
+class SoftEmbed(Op):
+    """``out[t] = scale * Σ_i w_i * weight[token_i]`` over row t's entries of the step's ``soft_tokens``.
+
+    Zero for a row without any. Self-conditioning: Chen et al. 2022, arXiv:2208.04202.
+    """
+
+    weight: Weight  # (V, D)
+    scale: float
+    out: Buffer
+
+
+@dataclass(frozen=True)
+class ChooseRows(Op):
+    """``out[t] = canvas[t]`` where row t is of a canvas, else ``text[t]``."""
+
+    canvas: Buffer
+    text: Buffer
     out: Buffer
 
 
@@ -331,6 +354,7 @@ class Attend(Op):
     s = scale * q·k;  softcap: s = c * tanh(s / c);  allowed: p_k ≤ p_q and, with a window W, p_q − p_k < W;
     out = Σ softmax(s) v, where a sink adds exp(sink_h) to the softmax's sum.
     Query head h reads key head h // (H // G).
+    Rows of a canvas from position p to p' see each other: allowed are p_k ≤ p' and p − p_k < W (``Step.sight``).
     """
 
     q: Buffer  # [rows, H * K]
