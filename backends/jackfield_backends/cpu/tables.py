@@ -141,8 +141,8 @@ class StepTables:
         """Point at the step's own arrays, and keep them until the next step."""
         self._soft_tokens, self._soft_cells[:] = None, 0
         if soft is not None:
-            starts, ids, weights = (
-                np.ascontiguousarray(part) for part in (soft.starts, soft.ids, soft.weights)
-            )
+            starts = np.ascontiguousarray(soft.starts, np.int64)
+            ids = np.ascontiguousarray(soft.ids, np.int32)
+            weights = np.ascontiguousarray(soft.weights, np.float32)
             self._soft_tokens = SoftTokens(starts, ids, weights)
             self._soft_cells[:] = starts.ctypes.data, ids.ctypes.data, weights.ctypes.data
