@@ -140,7 +140,7 @@ class ErrorSurfaces:
         status = surface.status_of(shown)
         headers = dict(shown.headers) if isinstance(shown, HttpRefusal) else {}
         headers["content-type"] = "application/json"
-        if status in (429, 503):
+        if status in (429, 503, 529):
             headers["retry-after"] = str(min(max(shown.retry_after_s or 1, 1), 60))
         if status == 401:
             headers["www-authenticate"] = "Bearer"

@@ -20,7 +20,7 @@ __all__ = ["HostGuard", "OriginGuard", "headers_named"]
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:\[\]@/\s]+)(?::(?P<port>[0-9]{1,5}))?")
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 WILDCARDS = frozenset({"0.0.0.0", "::", "[::]", ""})
-EXPOSED = "x-request-id, x-tensorsharp-request-id, retry-after"
+EXPOSED = "x-request-id, x-tensorsharp-request-id, request-id, retry-after"
 
 
 def headers_named(scope: HTTPScope, name: bytes) -> list[str]:

@@ -1,4 +1,4 @@
-"""One id for each request: in both headers, in every log line, in error texts."""
+"""One id for each request: in every header clients look for, in every log line, in error texts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from litestar.types import Scope
 
 __all__ = ["REQUEST_ID_HEADERS", "assign_request_id", "current_request_id"]
 
-REQUEST_ID_HEADERS = (b"x-request-id", b"x-tensorsharp-request-id")
+REQUEST_ID_HEADERS = (b"x-request-id", b"x-tensorsharp-request-id", b"request-id")
+"""What OpenAI's, the contract's and Anthropic's clients look for."""
 VALID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="-")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 from litestar import Request, Response, get, post
@@ -45,7 +46,7 @@ def mount(rail: Rail) -> ProtocolRoutes:
     @get("/v1/models")
     async def models() -> Response[bytes]:
         hosted = rail.service.status().model
-        return json_response({"object": "list", "data": [_model(hosted)] if hosted else []})
+        return json_response(_model_list([_model(hosted)] if hosted else []))
 
     @get("/v1/models/{name:path}")
     async def model(request: AnyRequest) -> Response[bytes]:
@@ -124,11 +125,23 @@ async def _collect_all(rail: Rail, request: AnyRequest, wanted: list[GenerationR
             task.cancel()
 
 
+def _model_list(models: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a list with what Anthropic's client, which asks at the same path, reads of one page."""
+    ids = [model["id"] for model in models]
+    ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None, "has_more": False}
+    return {"object": "list", "data": models, **ends}
+
+
 def _model(model: ModelInfo) -> dict[str, Any]:
+    """Return a model as OpenAI's client reads it, and as Anthropic's does."""
+    created_at = datetime.fromtimestamp(model.modified_unix_s, UTC)
     return {
         "id": model.name,
         "object": "model",
         "created": int(model.modified_unix_s),
         "owned_by": "local",
         "context_length": model.context_length,
+        "type": "model",
+        "display_name": model.name,
+        "created_at": created_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
     }
