@@ -13,6 +13,7 @@ import pytest
 
 from jackfield.backend import Limits
 from jackfield.engine import Engine
+from jackfield.engine.drafting import MakeDrafter, PromptLookup
 from jackfield.engine.loading import LoadedModel, limits_for, load_model
 from jackfield.host import Host
 from jackfield.program import Program
@@ -33,8 +34,11 @@ class Bench:
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
 
-    def engine(self, **changes: Any) -> Engine:
-        """Return an engine, which owns every page from now on: earlier ones are done with."""
+    def engine(self, make_drafter: MakeDrafter | None = None, **changes: Any) -> Engine:
+        """Return an engine, which owns every page from now on: earlier ones are done with.
+
+        Its steps take no time, so that every guess of a drafter is verified.
+        """
         limits = replace(self._model.limits, **changes)
         program = self._model.program
         return Engine(
@@ -43,7 +47,9 @@ class Bench:
             vocab_size=program.vocab_size,
             context_length=limits.max_context,
             is_recurrent=program.is_recurrent,
+            make_drafter=make_drafter,
             check_invariants=True,
+            clock=lambda: 0.0,
         )
 
     def texts(self, engine: Engine, prompts: list[list[int]]) -> list[list[int]]:
@@ -80,6 +86,13 @@ def small_limits(program: Program) -> Limits:
 
 def test_a_batch_gives_each_sequence_the_text_it_has_alone(bench: Bench) -> None:
     assert bench.texts(bench.engine(), PROMPTS) == [bench.alone(prompt) for prompt in PROMPTS]
+
+
+def test_guesses_right_and_wrong_do_not_change_a_text(bench: Bench) -> None:
+    """A prompt that repeats itself is guessed to go on so, which random weights rarely do."""
+    prompts = [(prompt * 3)[:90] for prompt in PROMPTS]
+    engine = bench.engine(PromptLookup)
+    assert bench.texts(engine, prompts) == [bench.alone(prompt) for prompt in prompts]
 
 
 def test_chunks_of_a_prompt_give_the_text_of_the_whole(bench: Bench) -> None:

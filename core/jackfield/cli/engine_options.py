@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from jackfield.errors import ConfigError
-from jackfield.service.config import KV_TYPES, EngineConfig
+from jackfield.service.config import KV_TYPES, SPECULATIONS, EngineConfig
 
 __all__ = ["add_engine_arguments", "engine_config"]
 
@@ -21,6 +22,12 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--context", type=int, metavar="N", help="most tokens of a conversation")
     group.add_argument("--kv-type", choices=KV_TYPES, default="f16", help="how keys and values are stored")
+    group.add_argument(
+        "--speculation",
+        choices=SPECULATIONS,
+        default=os.environ.get("JACKFIELD_SPECULATION", "auto"),
+        help="guess tokens from the text itself and verify several at once, where that is faster",
+    )
     group.add_argument(
         "--cache-tokens", type=int, metavar="N", help="tokens kept for all conversations together"
     )
@@ -45,6 +52,7 @@ def engine_config(arguments: argparse.Namespace) -> EngineConfig:
         threads=arguments.threads,
         context_length=arguments.context,
         kv_type=arguments.kv_type,
+        speculation=arguments.speculation,
         cache_tokens=arguments.cache_tokens,
         max_sequences=arguments.max_sequences,
         chat_format=arguments.chat_format,

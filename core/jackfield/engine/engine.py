@@ -25,10 +25,12 @@ from jackfield.descriptors import SamplerDescriptor
 from jackfield.engine.batch import Scheduled
 from jackfield.engine.cache import SequenceCache
 from jackfield.engine.contract import CacheExpectation, EngineStats, SequenceRequest
+from jackfield.engine.drafting import MakeDrafter
 from jackfield.engine.sampling import BareVocabulary, Sampler, Scratch, VocabularyView
 from jackfield.engine.sampling.checks import check_sampling, token_array
 from jackfield.engine.scheduler import Scheduler
 from jackfield.engine.sequence import Ending, Generation, Pooling, Sequence
+from jackfield.engine.speculation import Speculation
 from jackfield.errors import (
     BackendError,
     ContextOverflow,
@@ -60,10 +62,13 @@ class Engine:
         context_length: Most tokens of a sequence, unless the limits allow fewer.
         is_recurrent: Whether the program has convolution or recurrent state.
         samplers: Sampling stages of plugins.
+        make_drafter: Makes what guesses for a sequence; ``None`` to pick one token a step. A program with
+            convolution or recurrent state is never guessed for: a state cannot be cut back to a shorter text.
         vocabulary: What those may know of the vocabulary; a ``Tokenizer`` is one. Where it is smaller
             than V, the logits beyond are padding and never picked.
         check_invariants: Check the books after every step; for tests and debugging.
         on_free_page: Called with each page that falls free; for tests.
+        clock: Seconds, never going back: ages cached pages and times steps.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class Engine:
         context_length: int,
         is_recurrent: bool,
         samplers: Items[SamplerDescriptor] = (),
+        make_drafter: MakeDrafter | None = None,
         vocabulary: VocabularyView | None = None,
         check_invariants: bool = False,
         on_free_page: Callable[[int], None] | None = None,
@@ -82,7 +88,9 @@ class Engine:
     ) -> None:
         self._executable = executable
         self._vocab_size = vocab_size
+        self._clock = clock
         self._samplers = tuple(samplers)
+        self._make_drafter = None if is_recurrent else make_drafter
         self._vocabulary = vocabulary or BareVocabulary(vocab_size)
         self._num_ids = min(vocab_size, self._vocabulary.vocab_size)
         self._scratch = Scratch(self._num_ids)
@@ -146,7 +154,8 @@ class Engine:
             )
         max_tokens = min(request.max_tokens, self.max_context - prompt.size)
         sampler = Sampler(request, self._samplers, self._vocabulary, self._scratch)
-        self._enter(Generation(request, prompt, max_tokens, sampler))
+        speculation = None if self._make_drafter is None else Speculation(self._make_drafter())
+        self._enter(Generation(request, prompt, max_tokens, sampler, speculation))
 
     def embed(self, tokens: Items[int], *, priority_key: str = "") -> Future[F32]:
         """Queue tokens to be pooled: the mean of their hidden rows, scaled to length 1.
@@ -271,7 +280,7 @@ class Engine:
 
     def _step(self, plan: list[Scheduled]) -> None:
         step = self._scheduler.batch.assemble(plan)
-        started_s = time.perf_counter()
+        started_s = self._clock()
         try:
             logits = self._executable.step(step)
             if logits.shape != (step.output_rows.size, self._vocab_size):
@@ -286,7 +295,7 @@ class Engine:
             self._isolate(plan, error)
             return
         self._num_steps += 1
-        self._scheduler.pace.observe(step.tokens.size, time.perf_counter() - started_s)
+        self._scheduler.observe(plan, self._clock() - started_s)
         row = 0
         for part in plan:
             stop = row + part.num_outputs
@@ -296,11 +305,13 @@ class Engine:
     def _deliver(self, part: Scheduled, logits: F32, hidden: F32 | None) -> None:
         sequence = part.sequence
         try:
-            self._cache.advance(sequence, part.num_rows)
+            self._cache.advance(sequence, part.num_rows - sequence.num_guessed)
             if not part.num_outputs or sequence.is_cancelled:
                 return
             sequence.is_suspect = False
             ending = sequence.receive(logits, hidden)
+            if sequence.num_proven:
+                self._cache.advance(sequence, sequence.num_proven)
         except Exception as error:
             self._fail(sequence, error)
             return
@@ -308,8 +319,11 @@ class Engine:
             self._end(sequence, ending)
 
     def _isolate(self, plan: list[Scheduled], error: Exception) -> None:
-        """Find whose fault a failed step was: its sequences are computed again, each alone."""
-        if len(plan) == 1:
+        """Find whose fault a failed step was: its sequences are computed again, each alone, without guesses."""
+        num_guessed = sum(part.sequence.num_guessed for part in plan)
+        for part in plan:
+            part.sequence.num_guessed = 0
+        if len(plan) == 1 and not num_guessed:
             self._fail(plan[0].sequence, error)
             return
         log.warning("a step of %d sequences failed; they run alone now: %s", len(plan), error)

@@ -8,6 +8,7 @@ from jackfield.engine.cache import Offer, SequenceCache
 from jackfield.engine.pace import Pace
 from jackfield.engine.prefix import common_length
 from jackfield.engine.sequence import Sequence
+from jackfield.engine.speculation import StepCosts
 from jackfield.engine.waiting import WaitingQueue
 
 __all__ = ["Scheduler"]
@@ -33,7 +34,8 @@ class Scheduler:
         # half of the rows at most go to decoding, so that prompts always progress
         self.max_running = min(limits.max_sequences, limits.max_outputs, max(1, limits.max_rows // 2))
         self.batch = Batch(limits, self.max_running, cache.pool.pages_for(max_context))
-        self.pace = Pace(limits.max_rows)
+        self._pace = Pace(limits.max_rows)
+        self._costs = StepCosts()
         self.waiting = WaitingQueue()
         self.running: list[Sequence] = []
         self.num_preemptions = 0
@@ -118,11 +120,39 @@ class Scheduler:
         plan = [Scheduled(s, 1, s.num_outputs(1)) for s in active if s.num_pending == 1 and self._has_room(s)]
         prompts = [sequence for sequence in active if sequence.num_pending > 1 and sequence.lane >= 0]
         if prompts:
-            budget = self.pace.num_rows(is_decoding=bool(plan)) - len(plan)
+            budget = self._pace.num_rows(is_decoding=bool(plan)) - len(plan)
             self._share_out(plan, prompts, max(1, min(budget, self._limits.max_rows - len(plan))))
             # progress of a prompt may be what a waiting sequence waits for
             self._has_changed = True
-        return [part for part in plan if part.sequence.lane >= 0]
+        plan = [part for part in plan if part.sequence.lane >= 0]
+        return plan if prompts or suspect is not None else self._with_guesses(plan)
+
+    def observe(self, plan: list[Scheduled], seconds: float) -> None:
+        """Learn how long a step took."""
+        num_rows = sum(part.num_rows for part in plan)
+        self._pace.observe(num_rows, seconds)
+        if all(part.num_rows == part.num_outputs for part in plan):
+            self._costs.observe(num_rows, seconds)
+
+    def _with_guesses(self, plan: list[Scheduled]) -> list[Scheduled]:
+        """Let decoding sequences guess what comes next, where that pays and nobody has to give way for it."""
+        result: list[Scheduled] = []
+        num_rows = len(plan)
+        for part in plan:
+            price = self._costs.price(len(plan), num_rows)
+            if price is not None:
+                room = min(self._limits.max_outputs, self._limits.max_rows) - num_rows
+                part.sequence.guess(room, price)
+                self._keep_within_pages(part.sequence)
+            num_guessed = part.sequence.num_guessed
+            num_rows += num_guessed
+            result.append(Scheduled(part.sequence, 1 + num_guessed, 1 + num_guessed))
+        return result
+
+    def _keep_within_pages(self, sequence: Sequence) -> None:
+        if not self._cache.extend(sequence, sequence.num_tokens + sequence.num_guessed):
+            num_slots = len(sequence.pages) * self._cache.pool.page_size
+            sequence.num_guessed = num_slots - sequence.num_tokens
 
     def _has_room(self, sequence: Sequence) -> bool:
         """Find a page for the sequence's next token; tell whether it is still running."""

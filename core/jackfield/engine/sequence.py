@@ -17,6 +17,7 @@ import numpy.typing as npt
 from jackfield.engine.contract import SequenceRequest, SequenceStats
 from jackfield.engine.prefix import Node
 from jackfield.engine.sampling import Sampler
+from jackfield.engine.speculation import Price, Speculation
 from jackfield.errors import JackfieldError, NumericalError
 from jackfield.service.events import FinishReason
 
@@ -24,6 +25,7 @@ __all__ = ["Ending", "Generation", "Pooling", "Sequence"]
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
+NO_TOKEN = -1
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Sequence(ABC):
     Attributes:
         tokens: Room for every token the sequence may ever have; ``num_tokens`` are known.
         num_computed: How many of them the pages (and the state) cover.
+        num_guessed: Tokens after the known ones that are guesses, to be verified in the step that is planned.
+        num_proven: Guesses of the last step that proved right: now known, and computed.
         pages: The pages held, in order of text; the first ``num_tabled`` are in the batch's page table.
         nodes: The leading pages that are in the prefix tree, too; ``num_adopted`` were found there.
         tail: The node of a begun page that this sequence put into the tree at a checkpoint.
@@ -60,9 +64,11 @@ class Sequence(ABC):
         self.id = id
         self.tokens = np.empty(prompt.size + max_tokens, np.int32)
         self.tokens[: prompt.size] = prompt
-        self.num_prompt = self.num_tokens = prompt.size
+        self.num_prompt: int = prompt.size
+        self.num_tokens: int = prompt.size
         self.priority_key = priority_key
-        self.num_computed = self.num_tabled = self.num_adopted = 0
+        self.num_computed = self.num_guessed = self.num_proven = 0
+        self.num_tabled = self.num_adopted = 0
         self.pages: list[int] = []
         self.nodes: list[Node] = []
         self.stops: list[int] = []
@@ -81,6 +87,10 @@ class Sequence(ABC):
     def history(self) -> I32:
         """Prompt and generated tokens."""
         return self.tokens[: self.num_tokens]
+
+    @abstractmethod
+    def guess(self, room: int, price: Price) -> None:
+        """Put guesses that are worth their price, at most ``room``, after the known tokens."""
 
     @abstractmethod
     def num_outputs(self, num_rows: int) -> int:
@@ -113,7 +123,14 @@ class Generation(Sequence):
     uses_cache = True
     fills_cache = True
 
-    def __init__(self, request: SequenceRequest, prompt: I32, max_tokens: int, sampler: Sampler) -> None:
+    def __init__(
+        self,
+        request: SequenceRequest,
+        prompt: I32,
+        max_tokens: int,
+        sampler: Sampler,
+        speculation: Speculation | None = None,
+    ) -> None:
         super().__init__(request.id, prompt, max_tokens, request.priority_key)
         self.salt = request.cache_salt
         self.session_id = request.session_id
@@ -121,18 +138,48 @@ class Generation(Sequence):
         self.stats = SequenceStats(num_prompt_tokens=prompt.size, submitted_ns=time.monotonic_ns())
         self._sink = request.sink
         self._sampler = sampler
+        self._speculation = speculation
         self._eog = frozenset[int]() if request.sampling.ignore_eos else request.eog
         self._max_tokens = max_tokens
         self._place: tuple[int, int] | None = None
 
+    def guess(self, room: int, price: Price) -> None:
+        """Put the guesses that are worth verifying after the known tokens."""
+        if self._speculation is None:
+            return
+        # the last token of all comes from a row before it, so no more than this can be of use
+        room = min(room, self._max_tokens - self.stats.num_completion_tokens - 1)
+        guesses = self._speculation.guess(self.history, room, price)
+        self.num_guessed = guesses.size
+        self.tokens[self.num_tokens : self.num_tokens + guesses.size] = guesses
+
     def num_outputs(self, num_rows: int) -> int:
-        """Return 1 when the rows reach the last known token, else 0."""
-        return int(num_rows == self.num_pending)
+        """Return 1 when the rows reach the last known token, and 1 for each guess after it."""
+        return max(0, num_rows - self.num_pending + 1)
 
     def receive(self, logits: F32, hidden: F32 | None) -> Ending | None:
-        """Pick the next token."""
+        """Pick the next token, and the one after each guess that this proves right.
+
+        Every token is picked from the logits after the tokens before it, as it would be without guesses.
+        """
+        first, num_guessed = self.num_tokens, self.num_guessed
+        ending: Ending | None = None
+        self.num_guessed = self.num_proven = 0
+        for row in logits:
+            guess = self.tokens[self.num_tokens] if self.num_proven < num_guessed else NO_TOKEN
+            ending = self._pick(row)
+            if ending is not None or self.tokens[self.num_tokens - 1] != guess:
+                break
+            self.num_proven += 1
+        self.stats.num_accepted_draft_tokens += self.num_proven
+        self.stats.num_rejected_draft_tokens += num_guessed - self.num_proven
+        if self._speculation is not None:
+            self._speculation.settle(self.tokens[first : self.num_tokens])
+        return ending
+
+    def _pick(self, logits: F32) -> Ending | None:
         stats = self.stats
-        token = self._sampler.pick(logits[0], self.history, stats.num_completion_tokens)
+        token = self._sampler.pick(logits, self.history, stats.num_completion_tokens)
         if not stats.num_completion_tokens:
             stats.first_token_ns = time.monotonic_ns()
         stats.num_completion_tokens += 1
@@ -178,6 +225,9 @@ class Pooling(Sequence):
         self.future: Future[F32] = Future()
         self._total: npt.NDArray[np.float64] | None = None
         self._num_pooled = 0
+
+    def guess(self, room: int, price: Price) -> None:
+        """Guess nothing: all tokens are known."""
 
     def num_outputs(self, num_rows: int) -> int:
         """Return all rows."""

@@ -9,12 +9,13 @@ import msgspec
 from jackfield.errors import ConfigError, did_you_mean
 from jackfield.service.requests import ThinkLevel
 
-__all__ = ["DEFAULT_CONTEXT_LENGTH", "KV_TYPES", "EngineConfig"]
+__all__ = ["DEFAULT_CONTEXT_LENGTH", "KV_TYPES", "SPECULATIONS", "EngineConfig"]
 
 DEFAULT_CONTEXT_LENGTH = 8192
 """Context of a model that was trained for at least as much, when none is asked for."""
 
 KV_TYPES = ("f16", "f32", "q8_0")
+SPECULATIONS = ("auto", "off")
 
 
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -29,6 +30,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         context_length: Most tokens of one sequence. ``None`` takes what the model was trained for, at most
             ``DEFAULT_CONTEXT_LENGTH``, and shrinks to what memory allows; a number is kept or refused.
         kv_type: How keys and values are stored: ``f16``, ``f32`` or ``q8_0``.
+        speculation: ``auto`` guesses tokens from the sequence's own text and verifies several in a step where
+            that is faster, to the same result; ``off`` picks one token a step.
         max_sequences: Most sequences that run at once.
         cache_tokens: Tokens whose keys and values are kept, all sequences and cached prefixes together;
             ``None`` takes what the batch needs and memory allows.
@@ -55,6 +58,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     threads: int | None = None
     context_length: int | None = None
     kv_type: str = "f16"
+    speculation: str = "auto"
     max_sequences: int = 16
     cache_tokens: int | None = None
     page_size: int = 32
@@ -78,11 +82,12 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         Raises:
             ConfigError: Names the field, the value and what is allowed.
         """
-        if self.kv_type not in KV_TYPES:
-            raise ConfigError(
-                f"kv_type is {self.kv_type!r}, expected one of {', '.join(KV_TYPES)}."
-                f"{did_you_mean(self.kv_type, KV_TYPES)}"
-            )
+        for name, known in _CHOICES.items():
+            chosen: str = getattr(self, name)
+            if chosen not in known:
+                raise ConfigError(
+                    f"{name} is {chosen!r}, expected one of {', '.join(known)}.{did_you_mean(chosen, known)}"
+                )
         if self.page_size < 16 or self.page_size % 16:
             raise ConfigError(f"page_size is {self.page_size!r}, expected a multiple of 16")
         for name, least in _LEAST.items():
@@ -104,6 +109,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             found.setdefault(path.name, path)
         return found
 
+
+_CHOICES = {"kv_type": KV_TYPES, "speculation": SPECULATIONS}
 
 _LEAST = {
     "threads": 1,

@@ -11,6 +11,7 @@ from pathlib import Path
 from jackfield.backend import Executable, Limits, MemoryEstimate, OpenProgress
 from jackfield.descriptors import ChatFormatDescriptor
 from jackfield.engine import Engine
+from jackfield.engine.drafting import PromptLookup
 from jackfield.engine.loading import build_program, choose_backend
 from jackfield.errors import CheckpointError, UnknownName
 from jackfield.gguf import Checkpoint, open_checkpoint
@@ -79,6 +80,7 @@ def open_model(config: EngineConfig, host: Host, progress: OpenProgress | None =
             context_length=opened.limits.max_context,
             is_recurrent=opened.program.is_recurrent,
             samplers=host.samplers(),
+            make_drafter=PromptLookup if config.speculation == "auto" else None,
             vocabulary=tokenizer,
         )
         release = undo.pop_all()
