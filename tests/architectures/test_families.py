@@ -266,39 +266,7 @@ def test_gemma4_refuses_to_share_what_nobody_has(host: Host, tmp_path: Path) -> 
         build(host, make(tmp_path, "gemma4", keys, num_layers=3))
 
 
-# ---- gpt-oss, nemotron ----
-
-
-def as_ollama_names_them(tensor: TinyTensor) -> TinyTensor:
-    names = {
-        "attn_output": "attn_out",
-        "post_attention_norm": "ffn_norm",
-        "attn_sinks.weight": "attn_sinks",
-    }
-    name = tensor.name
-    for ours, theirs in names.items():
-        name = name.replace(ours, theirs)
-    return dataclasses.replace(tensor, name=name)
-
-
-def test_gpt_oss_files_of_ollama_are_the_same_model(host: Host, tmp_path: Path) -> None:
-    """They have another architecture name and other tensor names, and do not say that YaRN is used."""
-    family = family_named("gpt-oss")
-    expected = answer(host, make(tmp_path, "gpt-oss"))
-    other = dataclasses.replace(
-        family, name="gptoss", tensors=lambda d: map(as_ollama_names_them, family.tensors(d))
-    )
-    path = make_checkpoint(tmp_path / "gptoss.gguf", other, metadata={"gptoss.rope.scaling.type": None})
-    assert_same_logits(answer(host, path), expected)
-
-
-def test_the_first_layout_of_ollama_is_refused(host: Host, tmp_path: Path) -> None:
-    family = family_named("gpt-oss")
-    fused = linear("blk.0.ffn_gate_up_exps.weight", 192, 64, stack=4)
-    other = dataclasses.replace(family, name="gptoss", tensors=lambda d: [*family.tensors(d), fused])
-    path = make_checkpoint(tmp_path / "gptoss.gguf", other)
-    with pytest.raises(CheckpointError, match="has gate and up interleaved, an early layout of Ollama"):
-        build(host, path)
+# ---- nemotron ----
 
 
 @pytest.mark.parametrize(

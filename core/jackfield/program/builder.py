@@ -90,6 +90,10 @@ class Builder(ShapeChecks):
         """Tell whether the checkpoint has that tensor."""
         return name in self._tensors
 
+    def present(self, *names: str) -> str:
+        """Return the first name that the checkpoint has a tensor of; the first of all where it has none."""
+        return next((name for name in names if name in self._tensors), names[0])
+
     # ---- states ----
 
     def kv_cache(

@@ -100,7 +100,8 @@ def gated_delta_net(
     """
     q, k, v = _convolved(b, block, net, inputs.qkv, eps)
     heads = net.num_value_heads
-    rate = b.add_bias(inputs.alpha, b.weight(f"{block}.ssm_dt.bias", heads))
+    bias = b.present(f"{block}.ssm_dt.bias", f"{block}.ssm_dt")  # the second is Ollama's name
+    rate = b.add_bias(inputs.alpha, b.weight(bias, heads))
     g = b.scale(b.activate(rate, Activation.SOFTPLUS), weight=b.weight(f"{block}.ssm_a", heads))
     beta = b.activate(inputs.beta, Activation.SIGMOID)
     state = b.recurrent_state(heads, net.key_width, net.value_width)

@@ -20,6 +20,7 @@ __all__ = [
     "Hyperparameters",
     "has_experts",
     "read_expert_counts",
+    "read_expert_width",
     "read_hyperparameters",
     "read_per_layer",
     "read_windows",
@@ -55,12 +56,16 @@ class Hyperparameters:
 
 
 def read_hyperparameters(
-    checkpoint: Checkpoint, *, eps_key: str = "attention.layer_norm_rms_epsilon"
+    checkpoint: Checkpoint,
+    *,
+    eps_key: str = "attention.layer_norm_rms_epsilon",
+    eps: float | None = None,
 ) -> Hyperparameters:
     """Read the keys that all families share.
 
     Args:
         eps_key: The key of the norms' epsilon.
+        eps: The epsilon of files without that key; by default they are refused.
 
     Raises:
         CheckpointError: A key is missing, out of range, or contradicts another; the message names it.
@@ -83,7 +88,7 @@ def read_hyperparameters(
         head_count_kv=kv_heads,
         key_length=_head_width(checkpoint, "attention.key_length", width, heads),
         value_length=_head_width(checkpoint, "attention.value_length", width, heads),
-        layer_norm_rms_epsilon=data.number(key(eps_key), minimum=1e-20, maximum=1.0),
+        layer_norm_rms_epsilon=_epsilon(checkpoint, eps_key, eps),
     )
 
 
@@ -111,6 +116,20 @@ def read_expert_counts(checkpoint: Checkpoint) -> tuple[int, int]:
     key = data.of_architecture
     count = data.integer(key("expert_count"), minimum=1, maximum=MAX_EXPERTS)
     return count, data.integer(key("expert_used_count"), minimum=1, maximum=count)
+
+
+def read_expert_width(checkpoint: Checkpoint) -> int:
+    """Return the inner width of one expert; where the key is absent, the columns of the first ``ffn_down_exps``.
+
+    Early conversions and Ollama's leave the key out.
+    """
+    data = checkpoint.metadata
+    key = data.of_architecture("expert_feed_forward_length")
+    if key not in data:
+        for name, tensor in checkpoint.tensors.items():
+            if name.endswith(".ffn_down_exps.weight"):
+                return tensor.shape[-1]
+    return data.integer(key, minimum=1, maximum=MAX_WIDTH)
 
 
 def read_windows(checkpoint: Checkpoint, *, period: int, window: int = 0) -> tuple[int | None, ...]:
@@ -162,6 +181,14 @@ def _head_width(checkpoint: Checkpoint, name: str, width: int, heads: Sequence[i
         head_key = data.of_architecture("attention.head_count")
         raise data.error(head_key, f"is {most}; expected a divisor of {width}, for {key!r} is absent")
     return data.integer(key, width // most, minimum=1, maximum=MAX_WIDTH)
+
+
+def _epsilon(checkpoint: Checkpoint, name: str, default: float | None) -> float:
+    data = checkpoint.metadata
+    key = data.of_architecture(name)
+    if default is not None and key not in data:
+        return default
+    return data.number(key, minimum=1e-20, maximum=1.0)
 
 
 def _check_heads(checkpoint: Checkpoint, heads: Sequence[int], kv_heads: Sequence[int]) -> None:

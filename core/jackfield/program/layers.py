@@ -84,6 +84,8 @@ def experts(
     n, f = num_experts, inner
     fused = b.optional_weight(f"{block}.ffn_gate_up_exps.weight", n, 2 * f, x.width)
     separate = fused is None
+    # the second is Ollama's name
+    down_scale = b.present(f"{block}.ffn_down_exps.scale", f"{block}.ffn_gate_inp.per_expert_scale")
     chosen, weights = routed
     return b.expert_feed_forward(
         x,
@@ -96,7 +98,7 @@ def experts(
         gate_bias=b.optional_weight(f"{block}.ffn_gate_exps.bias", n, f),
         up_bias=b.optional_weight(f"{block}.ffn_up_exps.bias", n, f),
         down_bias=b.optional_weight(f"{block}.ffn_down_exps.bias", n, x.width),
-        down_scale=b.optional_weight(f"{block}.ffn_down_exps.scale", n),
+        down_scale=b.optional_weight(down_scale, n),
         kind=kind,
     )
 

@@ -67,22 +67,26 @@ class RopeScaling:
         return replace(self, yarn=yarn)
 
 
-def read_rope_scaling(checkpoint: Checkpoint, default: str = "linear") -> RopeScaling:
+def read_rope_scaling(
+    checkpoint: Checkpoint, default: str = "linear", *, base: float = 10000.0, factor: float = 1.0
+) -> RopeScaling:
     """Read the rotary base and how it is stretched.
 
     Args:
         default: The kind of scaling where the file does not say.
+        base: The base where the file does not say.
+        factor: By how much positions are stretched where the file does not say.
 
     Raises:
         CheckpointError: The kind of scaling is unknown, or a number is out of range.
     """
     data = checkpoint.metadata
     key = data.of_architecture
-    base = data.number(key("rope.freq_base"), 10000.0, minimum=MIN_BASE, maximum=MAX_BASE)
-    old_factor = data.number(key("rope.scale_linear"), 1.0, minimum=0.0, maximum=1e6)
+    base = data.number(key("rope.freq_base"), base, minimum=MIN_BASE, maximum=MAX_BASE)
+    old_factor = data.number(key("rope.scale_linear"), factor, minimum=0.0, maximum=1e6)
     factor = data.number(key("rope.scaling.factor"), old_factor, minimum=0.0, maximum=1e6) or 1.0
     attn_factor = data.number(key("rope.scaling.attn_factor"), 1.0, minimum=1e-6, maximum=1e6)
-    kind = data.text(key("rope.scaling.type"), default)
+    kind = data.text(key("rope.scaling.type"), default) or default  # Ollama writes "" for models without
     match kind:
         case "none":
             return RopeScaling(base, 1.0, attn_factor)

@@ -11,6 +11,9 @@ Differs from gemma2:
 - five layers with a sliding window are followed by one that sees everything;
 - the layers with a window rotate by a base of their own, unstretched;
 - logits are bounded only where the file says so; the 27B model is told by its 62 layers.
+
+Files made by Ollama leave out what all published models share: epsilon, base, and the factor 8 of those with a context
+of 131072.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from jackfield.program import (
     Hyperparameters,
     Program,
     RopeLayout,
+    RopeScaling,
     RopeTable,
     layers,
     read_hyperparameters,
@@ -44,6 +48,10 @@ __all__ = ["build", "jackfield_architectures"]
 
 LAYERS_OF_27B = 62
 WINDOWED_BASE = 10000.0
+PUBLISHED_EPS = 1e-6
+PUBLISHED_BASE = 1e6
+PUBLISHED_FACTOR = 8.0
+STRETCHED_CONTEXT = 131_072
 
 
 @dataclass(frozen=True)
@@ -66,17 +74,39 @@ class Config:
 
 def read_config(checkpoint: Checkpoint) -> Config:
     """Read and check the hyper-parameters."""
-    sizes = read_hyperparameters(checkpoint)
+    sizes = read_hyperparameters(checkpoint, eps=PUBLISHED_EPS if is_made_by_ollama(checkpoint) else None)
     data = checkpoint.metadata
     key = data.of_architecture
     width = read_rope_width(checkpoint, sizes.key_length)
-    scaling = read_rope_scaling(checkpoint)
+    scaling = read_scaling(checkpoint)
     return Config(
         sizes=sizes,
         rope=scaling.table(width, RopeLayout.NEOX),
         rope_windowed=scaling.rebased(checkpoint, WINDOWED_BASE, 1.0).table(width, RopeLayout.NEOX),
         windows=read_windows(checkpoint, period=6),
         final_logit_softcapping=data.number(key("final_logit_softcapping"), 0.0, minimum=0.0, maximum=1e6),
+    )
+
+
+def is_made_by_ollama(checkpoint: Checkpoint) -> bool:
+    """Tell a file of Ollama's converter by what it alone leaves out or adds."""
+    data = checkpoint.metadata
+    key = data.of_architecture
+    has_own_keys = any(key(name) in data for name in ("rope.global.freq_base", "mm.tokens_per_image"))
+    return has_own_keys or key("attention.layer_norm_rms_epsilon") not in data
+
+
+def read_scaling(checkpoint: Checkpoint) -> RopeScaling:
+    """Read how positions rotate in the layers that see everything."""
+    if not is_made_by_ollama(checkpoint):
+        return read_rope_scaling(checkpoint)
+    data = checkpoint.metadata
+    key = data.of_architecture
+    is_stretched = data.integer(key("context_length"), minimum=1) >= STRETCHED_CONTEXT
+    return read_rope_scaling(
+        checkpoint,
+        base=data.number(key("rope.global.freq_base"), PUBLISHED_BASE, minimum=2.0, maximum=1e30),
+        factor=PUBLISHED_FACTOR if is_stretched else 1.0,
     )
 
 

@@ -36,6 +36,7 @@ from jackfield.program import (
     RouterScore,
     layers,
     read_expert_counts,
+    read_expert_width,
     read_hyperparameters,
     read_rope_scaling,
     read_rope_width,
@@ -63,7 +64,6 @@ class Config:
 def read_config(checkpoint: Checkpoint) -> Config:
     """Read and check the hyper-parameters."""
     sizes = read_hyperparameters(checkpoint)
-    data = checkpoint.metadata
     expert_count, expert_used_count = read_expert_counts(checkpoint)
     rope_width = read_rope_width(checkpoint, sizes.key_length)
     return Config(
@@ -72,9 +72,7 @@ def read_config(checkpoint: Checkpoint) -> Config:
         windows=read_windows(checkpoint, period=2),
         expert_count=expert_count,
         expert_used_count=expert_used_count,
-        expert_feed_forward_length=data.integer(
-            data.of_architecture("expert_feed_forward_length"), minimum=1
-        ),
+        expert_feed_forward_length=read_expert_width(checkpoint),
     )
 
 
@@ -86,11 +84,6 @@ def check_layout(checkpoint: Checkpoint) -> None:
             f"gptoss: tensor {interleaved!r} has gate and up interleaved, an early layout of Ollama;"
             f" expected 'blk.0.ffn_gate_exps.weight': convert the model again"
         )
-
-
-def present(b: Builder, *names: str) -> str:
-    """Return the first name that the file has a tensor of; the first of all where it has none."""
-    return next((name for name in names if b.has(name)), names[0])
 
 
 def build(checkpoint: Checkpoint) -> Program:
@@ -105,7 +98,7 @@ def build(checkpoint: Checkpoint) -> Program:
         x = b.add(x, attention(b, c, layer, layers.rms_norm(b, x, f"{block}.attn_norm", eps)))
         if layer == c.sizes.block_count - 1:
             x = b.select_rows(x)  # only the rows whose logits are wanted need the rest
-        gains = present(b, f"{block}.post_attention_norm.weight", f"{block}.ffn_norm.weight")
+        gains = b.present(f"{block}.post_attention_norm.weight", f"{block}.ffn_norm.weight")
         h = layers.rms_norm(b, x, gains.removesuffix(".weight"), eps)
         x = b.add(x, mixture(b, c, block, h))
     hidden, logits = layers.output_head(b, x, c.sizes)
@@ -120,10 +113,10 @@ def attention(b: Builder, c: Config, layer: int, h: Buffer) -> Buffer:
     q, k, v = layers.project_qkv(b, h, block, heads * width, kv_heads * width, kv_heads * v_width)
     cache = b.kv_cache(kv_heads, width, v_width, window)
     b.kv_append(b.rope(k, width, c.rope), v, cache)
-    sinks = b.weight(present(b, f"{block}.attn_sinks.weight", f"{block}.attn_sinks"), heads)
+    sinks = b.weight(b.present(f"{block}.attn_sinks.weight", f"{block}.attn_sinks"), heads)
     q = b.rope(q, width, c.rope)
     out = b.attend(q, cache, heads, scale=width**-0.5, window=window, sinks=sinks)
-    output = present(b, f"{block}.attn_output.weight", f"{block}.attn_out.weight")
+    output = b.present(f"{block}.attn_output.weight", f"{block}.attn_out.weight")
     return layers.linear(b, out, output.removesuffix(".weight"), c.sizes.embedding_length)
 
 

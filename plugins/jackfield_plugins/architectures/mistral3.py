@@ -9,6 +9,8 @@ Differs from llama:
 - positions are stretched by YaRN, with the bounds and the magnitude that the file gives;
 - where ``attention.temperature_scale`` β is given, ``grow`` multiplies the query at position p by
   ``1 + β ln(1 + floor(p / original_context_length))``. The vocabulary has no such op: this file brings it.
+
+Files made by Ollama have other names for β, YaRN's bounds and its magnitude; they are read too.
 """
 
 from __future__ import annotations
@@ -77,14 +79,12 @@ class Config:
 def read_config(checkpoint: Checkpoint) -> Config:
     """Read and check the hyper-parameters."""
     sizes = read_hyperparameters(checkpoint)
-    data = checkpoint.metadata
-    key = data.of_architecture
     expert_count, expert_used_count = read_expert_counts(checkpoint) if has_experts(checkpoint) else (0, 0)
     return Config(
         sizes=sizes,
         rope=read_rope(checkpoint, sizes.key_length),
         original_context_length=read_original_context(checkpoint),
-        temperature_scale=data.number(key("attention.temperature_scale"), 0.0, minimum=0.0, maximum=1e3),
+        temperature_scale=read_either(checkpoint, "attention.temperature_scale", "rope.scaling_beta", 0.0),
         expert_count=expert_count,
         expert_used_count=expert_used_count,
     )
@@ -92,14 +92,22 @@ def read_config(checkpoint: Checkpoint) -> Config:
 
 def read_rope(checkpoint: Checkpoint, key_length: int) -> RopeTable:
     """Make the rotary table, with YaRN as the file spells it."""
-    data = checkpoint.metadata
-    key = data.of_architecture
+    prefix = "rope.scaling"
     scaling = read_rope_scaling(checkpoint).with_betas(
-        fast=data.number(key("rope.scaling.yarn_beta_fast"), 32.0, minimum=1e-3, maximum=1e6),
-        slow=data.number(key("rope.scaling.yarn_beta_slow"), 1.0, minimum=1e-3, maximum=1e6),
-        log_multiplier=data.number(key("rope.scaling.yarn_log_multiplier"), 0.0, minimum=0.0, maximum=1e3),
+        fast=read_either(checkpoint, f"{prefix}.yarn_beta_fast", f"{prefix}.beta_fast", 32.0) or 32.0,
+        slow=read_either(checkpoint, f"{prefix}.yarn_beta_slow", f"{prefix}.beta_slow", 1.0) or 1.0,
+        log_multiplier=read_either(
+            checkpoint, f"{prefix}.yarn_log_multiplier", f"{prefix}.mscale_all_dim", 0.0
+        ),
     )
     return scaling.table(read_rope_width(checkpoint, key_length), RopeLayout.NORM)
+
+
+def read_either(checkpoint: Checkpoint, name: str, name_of_ollama: str, default: float) -> float:
+    """Return the number under the usual name, or under the one that Ollama gives it."""
+    data = checkpoint.metadata
+    other = data.number(data.of_architecture(name_of_ollama), default, minimum=0.0, maximum=1e6)
+    return data.number(data.of_architecture(name), other, minimum=0.0, maximum=1e6)
 
 
 def build(checkpoint: Checkpoint) -> Program:

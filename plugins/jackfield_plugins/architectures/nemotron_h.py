@@ -11,6 +11,9 @@ Differs from llama:
 - units are squared ReLUs without a gate;
 - experts are chosen by sigmoid plus a correction that does not weigh, and run beside a shared one; with
   ``moe_latent_size`` they work on a narrower projection of the rows.
+
+Files made by Ollama name that projection ``ffn_latent_in`` and ``ffn_latent_out`` and leave its width out; those with
+image and sound parts beside the text say ``nemotron_h_omni``.
 """
 
 from __future__ import annotations
@@ -133,8 +136,15 @@ def read_experts(checkpoint: Checkpoint) -> Experts:
         or groups,
         weights_norm=data.boolean(key("expert_weights_norm"), False),
         weights_scale=data.number(key("expert_weights_scale"), 1.0, minimum=0.0, maximum=1e6) or 1.0,
-        latent_size=data.integer(key("moe_latent_size"), 0, minimum=0, maximum=MAX_WIDTH),
+        latent_size=read_latent_size(checkpoint),
     )
+
+
+def read_latent_size(checkpoint: Checkpoint) -> int:
+    """Return the width that experts work on, 0 for that of the rows; absent, it is what Ollama's tensor has."""
+    data = checkpoint.metadata
+    rows = (t.shape[0] for name, t in checkpoint.tensors.items() if name.endswith(".ffn_latent_in.weight"))
+    return data.integer(data.of_architecture("moe_latent_size"), next(rows, 0), minimum=0, maximum=MAX_WIDTH)
 
 
 # ---- the forward pass ----
@@ -222,11 +232,20 @@ def mixture(b: Builder, c: Config, layer: int, h: Buffer) -> Buffer:
         groups=e.group_count,
         groups_used=e.group_used_count,
     )
-    narrow = layers.linear(b, h, f"{block}.ffn_latent_down", e.latent_size) if e.latent_size else h
-    y = run_experts(b, c, layer, narrow, routed)
     if e.latent_size:
-        y = layers.linear(b, y, f"{block}.ffn_latent_up", h.width)
+        down, up = latent_names(b, block)
+        narrow = layers.linear(b, h, down, e.latent_size)
+        y = layers.linear(b, run_experts(b, c, layer, narrow, routed), up, h.width)
+    else:
+        y = run_experts(b, c, layer, h, routed)
     return b.add(y, feed_forward(b, h, block, "_shexp", e.shared_feed_forward_length))
+
+
+def latent_names(b: Builder, block: str) -> tuple[str, str]:
+    """Return the names of the projections to the narrower row and back."""
+    down = b.present(f"{block}.ffn_latent_down.weight", f"{block}.ffn_latent_in.weight")
+    up = b.present(f"{block}.ffn_latent_up.weight", f"{block}.ffn_latent_out.weight")
+    return down.removesuffix(".weight"), up.removesuffix(".weight")
 
 
 def run_experts(b: Builder, c: Config, layer: int, x: Buffer, routed: tuple[Buffer, Buffer]) -> Buffer:
@@ -250,5 +269,10 @@ def jackfield_architectures() -> Sequence[ArchitectureDescriptor]:
     factory = "jackfield_plugins.architectures.nemotron_h:build"
     return [
         ArchitectureDescriptor(name="nemotron_h", summary="Nemotron-H, Nemotron Nano 2", factory=factory),
-        ArchitectureDescriptor(name="nemotron_h_moe", summary="Nemotron 3 with experts", factory=factory),
+        ArchitectureDescriptor(
+            name="nemotron_h_moe",
+            summary="Nemotron 3 with experts",
+            factory=factory,
+            aliases=("nemotron_h_omni",),
+        ),
     ]

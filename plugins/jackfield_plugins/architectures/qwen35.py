@@ -34,6 +34,7 @@ from jackfield.program import (
     has_experts,
     layers,
     read_expert_counts,
+    read_expert_width,
     read_hyperparameters,
     read_rope_scaling,
     read_rope_width,
@@ -92,7 +93,7 @@ def read_experts(checkpoint: Checkpoint) -> Experts:
     key = data.of_architecture
     return Experts(
         *read_expert_counts(checkpoint),
-        expert_feed_forward_length=data.integer(key("expert_feed_forward_length"), minimum=1),
+        expert_feed_forward_length=read_expert_width(checkpoint),
         expert_shared_feed_forward_length=data.integer(key("expert_shared_feed_forward_length"), minimum=1),
     )
 

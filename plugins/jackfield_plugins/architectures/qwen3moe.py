@@ -27,6 +27,7 @@ from jackfield.program import (
     RopeTable,
     layers,
     read_expert_counts,
+    read_expert_width,
     read_hyperparameters,
     read_rope_scaling,
     read_rope_width,
@@ -54,18 +55,12 @@ def read_config(checkpoint: Checkpoint) -> Config:
     sizes = read_hyperparameters(checkpoint)
     rope_width = read_rope_width(checkpoint, sizes.key_length)
     expert_count, expert_used_count = read_expert_counts(checkpoint)
-    data = checkpoint.metadata
     return Config(
         sizes=sizes,
         rope=read_rope_scaling(checkpoint).table(rope_width, RopeLayout.NEOX),
         expert_count=expert_count,
         expert_used_count=expert_used_count,
-        # early conversions gave only the width of all experts in use together
-        expert_feed_forward_length=data.integer(
-            data.of_architecture("expert_feed_forward_length"),
-            sizes.feed_forward_length[0] // expert_used_count,
-            minimum=1,
-        ),
+        expert_feed_forward_length=read_expert_width(checkpoint),
     )
 
 

@@ -33,6 +33,7 @@ from jackfield.program import (
     RopeTable,
     layers,
     read_expert_counts,
+    read_expert_width,
     read_hyperparameters,
     read_rope_scaling,
     read_rope_width,
@@ -72,7 +73,6 @@ def read_config(checkpoint: Checkpoint) -> Config:
     key = data.of_architecture
     rope_width = read_rope_width(checkpoint, sizes.key_length)
     expert_count, expert_used_count = read_expert_counts(checkpoint)
-    dense = sizes.feed_forward_length[0]
     return Config(
         sizes=sizes,
         rope=read_rope_scaling(checkpoint).table(rope_width, RopeLayout.NEOX),
@@ -80,11 +80,9 @@ def read_config(checkpoint: Checkpoint) -> Config:
         recurrent_layers=read_recurrent_layers(checkpoint, sizes.block_count),
         expert_count=expert_count,
         expert_used_count=expert_used_count,
-        expert_feed_forward_length=data.integer(
-            key("expert_feed_forward_length"), dense // expert_used_count, minimum=1
-        ),
+        expert_feed_forward_length=read_expert_width(checkpoint),
         expert_shared_feed_forward_length=data.integer(
-            key("expert_shared_feed_forward_length"), dense, minimum=1
+            key("expert_shared_feed_forward_length"), sizes.feed_forward_length[0], minimum=1
         ),
     )
 

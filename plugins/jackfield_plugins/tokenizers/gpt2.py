@@ -24,6 +24,7 @@ from jackfield.text.vocabulary import Vocabulary, VocabularyDefaults, read_vocab
 _PRINTABLE = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 # bytes that occur in UTF-8 at all
 _UTF8_BYTES = (*range(0xC0), *range(0xC2, 0xF5))
+OLLAMA_RULES = {"gptoss": "gpt-4o", "mistral3": "tekken"}
 
 
 def _alphabet() -> list[str]:
@@ -42,7 +43,7 @@ def build(metadata: Metadata) -> Tokenizer:
     Raises:
         CheckpointError: The vocabulary is damaged, or its ``pre`` rule is not known.
     """
-    rule = pre_rule(metadata.text("tokenizer.ggml.pre", ""))
+    rule = pre_rule(_rule_name(metadata))
     # 11 is the end-of-text token of the one family of files that leaves the keys out (Falcon)
     vocabulary = read_vocabulary(metadata, VocabularyDefaults(bos=11, eos=11, add_bos=rule.add_bos))
     ids = vocabulary.visible_ids()
@@ -56,6 +57,12 @@ def build(metadata: Metadata) -> Tokenizer:
         ignore_merges=rule.ignore_merges,
     )
     return VocabularyTokenizer(vocabulary, encode, piece_of)
+
+
+def _rule_name(metadata: Metadata) -> str:
+    """Return what the file says; ``default`` in files of Ollama's converter stands for the family's own rule."""
+    said = metadata.text("tokenizer.ggml.pre", "")
+    return said if said not in ("", "default") else OLLAMA_RULES.get(metadata.architecture, said)
 
 
 def piece_of(text: str) -> bytes:

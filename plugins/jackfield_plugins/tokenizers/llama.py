@@ -16,6 +16,7 @@ from jackfield.text.bpe import Merge, bpe_encoder
 from jackfield.text.contract import Tokenizer
 from jackfield.text.tokenizing import VocabularyTokenizer
 from jackfield.text.vocabulary import Vocabulary, VocabularyDefaults, read_vocabulary
+from jackfield_plugins.tokenizers import gemma4
 
 SPACE = "▁"
 DEFAULTS = VocabularyDefaults(bos=1, eos=2, unknown=0, add_bos=True, add_space_prefix=True)
@@ -27,6 +28,8 @@ def build(metadata: Metadata) -> Tokenizer:
     Raises:
         CheckpointError: The vocabulary is damaged.
     """
+    if metadata.text("tokenizer.ggml.pre", "") == "gemma4":  # Ollama's converter writes model 'llama' for it
+        return gemma4.build(metadata)
     vocabulary = read_vocabulary(metadata, DEFAULTS)
     ids = vocabulary.visible_ids()
     merges = merges_from_scores(ids, vocabulary.scores)
