@@ -17,7 +17,7 @@ Serve = Callable[[FakeService], str]
 
 @pytest.fixture(scope="session")
 def host() -> Host:
-    return Host(allow=["ollama", "openai", "anthropic", "llamacpp"])
+    return Host(allow=["ollama", "openai", "responses", "anthropic", "llamacpp"])
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any, cast
 
 import msgspec
@@ -13,7 +11,6 @@ from jackfield.server.bodies import convert
 from jackfield.service.requests import (
     ALLOWED_TEMPLATE_ARGUMENTS,
     GenerationRequest,
-    Image,
     Message,
     Sampling,
     ThinkLevel,
@@ -22,9 +19,18 @@ from jackfield.service.requests import (
     ToolDefinition,
 )
 from jackfield_protocols.openai.bodies import ChatBody, ChatMessage, CompletionBody, SamplingFields
+from jackfield_protocols.openai.content import content_of, object_or_text
 from jackfield_protocols.openai.response_format import constraint_from, extended_constraint
 
-__all__ = ["chat_request", "completion_requests", "decode_chat", "decode_completion"]
+__all__ = [
+    "EFFORTS",
+    "chat_request",
+    "completion_requests",
+    "decode_chat",
+    "decode_completion",
+    "require_model",
+    "sampling_from",
+]
 
 SURFACE = "openai"
 MAX_PROMPTS = 32
@@ -54,8 +60,7 @@ def decode_chat(body: object) -> ChatBody:
     Raises:
         RequestError: Naming the first field that is wrong.
     """
-    fields = _require_object(body)
-    _require_model(fields)
+    fields = require_model(body)
     if not isinstance(fields.get("messages"), list):
         raise RequestError("messages is required and must be a list", param="messages")
     return convert(fields, ChatBody)
@@ -63,21 +68,18 @@ def decode_chat(body: object) -> ChatBody:
 
 def decode_completion(body: object) -> CompletionBody:
     """Check a decoded body of ``/v1/completions``. Raises ``RequestError``."""
-    fields = _require_object(body)
-    _require_model(fields)
-    return convert(fields, CompletionBody)
+    return convert(require_model(body), CompletionBody)
 
 
-def _require_object(body: object) -> dict[str, Any]:
+def require_model(body: object) -> dict[str, Any]:
+    """Return the body's fields when it is an object that names a model. Raises ``RequestError``."""
     if not isinstance(body, dict):
         raise RequestError(f"the body must be a JSON object, got {type(body).__name__}")
-    return cast("dict[str, Any]", body)
-
-
-def _require_model(fields: dict[str, Any]) -> None:
+    fields = cast("dict[str, Any]", body)
     model = fields.get("model")
     if model is None or (isinstance(model, str) and not model.strip()):
         raise RequestError("model is required", param="model")
+    return fields
 
 
 # ---- chat ----------------------------------------------------------------------------------------
@@ -94,7 +96,7 @@ def chat_request(body: ChatBody, *, request_id: str, owner: str) -> GenerationRe
     """
     if body.audio is not None or "audio" in (body.modalities or ()):
         raise Unsupported("audio output is not supported; leave out modalities and audio", param="modalities")
-    sampling = _sampling(body, _max_tokens(body), _top_logprobs(body))
+    sampling = sampling_from(body, _max_tokens(body), _top_logprobs(body))
     messages = [_message(index, message) for index, message in enumerate(body.messages)]
     think = _think(body)
     constraint = constraint_from(
@@ -182,7 +184,7 @@ def _template_arguments(given: dict[str, Any]) -> dict[str, str | int | float | 
 
 def _message(index: int, message: ChatMessage) -> Message:
     place = f"messages[{index}]"
-    text, images = _content(message.content, place)
+    text, images = content_of(message.content, place)
     calls = [_tool_call(call, f"{place}.tool_calls[{i}]") for i, call in enumerate(message.tool_calls or ())]
     return Message(
         role="tool" if message.role == "function" else message.role,
@@ -195,42 +197,6 @@ def _message(index: int, message: ChatMessage) -> Message:
     )
 
 
-def _content(content: str | list[dict[str, Any]] | None, place: str) -> tuple[str, list[Image]]:
-    if content is None or isinstance(content, str):
-        return content or "", []
-    texts: list[str] = []
-    images: list[Image] = []
-    for index, part in enumerate(content):
-        where = f"{place}.content[{index}]"
-        kind = part.get("type")
-        if kind in ("text", "input_text", "output_text", "refusal"):
-            texts.append(_text_of(part, where))
-        elif kind == "image_url":
-            images.append(_image(part, where))
-        else:
-            raise Unsupported(f"{where} has type {kind!r}, expected text or image_url", param=where)
-    return "\n".join(texts), images
-
-
-def _text_of(part: dict[str, Any], where: str) -> str:
-    text = part.get("text", part.get("refusal"))
-    if not isinstance(text, str):
-        raise RequestError(f"{where}.text must be a string", param=where)
-    return text
-
-
-def _image(part: dict[str, Any], where: str) -> Image:
-    """Take ``data:`` URLs only: to fetch one for a client would be to reach into the server's network."""
-    holder = part.get("image_url")
-    url = cast("dict[str, Any]", holder).get("url") if isinstance(holder, dict) else holder
-    if not isinstance(url, str) or not url.startswith("data:image/") or ";base64," not in url:
-        raise RequestError(f"{where}.image_url must be a data:image/…;base64 URL", param=where)
-    try:
-        return Image(base64.b64decode(url.partition(";base64,")[2], validate=True))
-    except binascii.Error as error:
-        raise RequestError(f"{where}.image_url is not valid base64", param=where) from error
-
-
 def _tool_call(call: dict[str, Any], place: str) -> ToolCall:
     """Read a replayed call; arguments that are not a JSON object stay text rather than fail."""
     function = call.get("function")
@@ -239,21 +205,12 @@ def _tool_call(call: dict[str, Any], place: str) -> ToolCall:
         raise RequestError(f"{place}.function.name is required", param=place)
     arguments: Any = cast("dict[str, Any]", function).get("arguments", {})
     if isinstance(arguments, str):
-        arguments = _object_or_text(arguments)
+        arguments = object_or_text(arguments)
     if not isinstance(arguments, dict | str):
         raise RequestError(f"{place}.function.arguments must be a JSON text", param=place)
     return ToolCall(
         name=name, arguments=cast("dict[str, Any] | str", arguments), id=str(call.get("id") or "")
     )
-
-
-def _object_or_text(text: str) -> Any:
-    """Return the JSON object a text spells; the text itself when it spells none."""
-    try:
-        value: Any = msgspec.json.decode(text or "{}")
-    except msgspec.DecodeError:
-        return text
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else text
 
 
 def _tool(index: int, tool: dict[str, Any]) -> ToolDefinition:
@@ -305,7 +262,7 @@ def completion_requests(body: CompletionBody, *, request_id: str, owner: str) ->
     asked = 16 if body.max_tokens is None else body.max_tokens
     if asked == 0 and not body.echo:
         raise RequestError("max_tokens is 0, expected at least 1, or echo", param="max_tokens")
-    sampling = _sampling(body, None if asked < 0 else asked, body.logprobs)
+    sampling = sampling_from(body, None if asked < 0 else asked, body.logprobs)
     return [
         GenerationRequest(
             id=request_id if len(prompts) == 1 else f"{request_id}.{index}",
@@ -350,7 +307,8 @@ def _is_token(item: Any) -> bool:
 # ---- sampling ------------------------------------------------------------------------------------
 
 
-def _sampling(body: SamplingFields, max_tokens: int | None, top_logprobs: int | None) -> Sampling:
+def sampling_from(body: SamplingFields, max_tokens: int | None, top_logprobs: int | None) -> Sampling:
+    """Translate the sampling fields that several endpoints share. Raises ``RequestError``."""
     given = {name: getattr(body, name) for name in COPIED_FIELDS if getattr(body, name) is not None}
     repeat = body.repetition_penalty if body.repetition_penalty is not None else body.repeat_penalty
     if repeat is not None:

@@ -16,10 +16,20 @@ __all__ = ["check_output", "constraint_from", "extended_constraint"]
 PARAM = "response_format"
 
 
-def constraint_from(given: Any, *, think: bool, tools: bool, composes: bool) -> Constraint | None:
+def constraint_from(
+    given: Any,
+    *,
+    think: bool,
+    tools: bool,
+    composes: bool,
+    param: str = PARAM,
+    needs_strict: bool = True,
+) -> Constraint | None:
     """Return the constraint a ``response_format`` asks for; ``None`` for plain text.
 
     Args:
+        param: What the client calls the field.
+        needs_strict: A schema must be strict; else only one that says so is held to the strict rules.
         think: Whether the request asks for thinking.
         tools: Whether it offers tools.
         composes: The client opted in to structured output together with either; the contract refuses.
@@ -31,20 +41,22 @@ def constraint_from(given: Any, *, think: bool, tools: bool, composes: bool) -> 
     if given is None:
         return None
     if not isinstance(given, dict):
-        raise RequestError("response_format must be an object", param=PARAM)
+        raise RequestError(f"{param} must be an object", param=param)
     wrapper = cast("dict[str, Any]", given)
     kind = wrapper.get("type")
     if not isinstance(kind, str):
-        raise RequestError("response_format.type is required", param=f"{PARAM}.type")
+        raise RequestError(f"{param}.type is required", param=f"{param}.type")
     if kind == "text":
         return None
-    constraint = _structured(kind, wrapper)
+    constraint = _structured(kind, wrapper, param)
     if think and not composes:
-        raise RequestError("response_format cannot be combined with think=true", param=PARAM)
+        raise RequestError(f"{param} cannot be combined with think=true", param=param)
     if tools and not composes:
-        raise RequestError("response_format cannot be combined with tools", param=PARAM)
+        raise RequestError(f"{param} cannot be combined with tools", param=param)
     if constraint.kind == "schema":
-        _check_schema(wrapper.get("json_schema", wrapper), constraint)
+        fields = wrapper.get("json_schema", wrapper)
+        if needs_strict or fields.get("strict") is True:
+            _check_schema(fields, constraint, param)
     return constraint
 
 
@@ -86,35 +98,35 @@ def check_output(constraint: Constraint | None, text: str) -> None:
         ) from None
 
 
-def _structured(kind: str, wrapper: dict[str, Any]) -> Constraint:
+def _structured(kind: str, wrapper: dict[str, Any], param: str) -> Constraint:
     if kind == "json_object":
         return Constraint(kind="json")
     if kind != "json_schema":
         raise RequestError(
-            f"response_format has unsupported type {kind!r}, expected text, json_object or json_schema",
-            param=f"{PARAM}.type",
+            f"{param} has unsupported type {kind!r}, expected text, json_object or json_schema",
+            param=f"{param}.type",
         )
     inner = wrapper.get("json_schema", wrapper if "schema" in wrapper else None)
     if not isinstance(inner, dict):
-        raise RequestError("response_format.json_schema must be an object", param=f"{PARAM}.json_schema")
+        raise RequestError(f"{param}.json_schema must be an object", param=f"{param}.json_schema")
     fields = cast("dict[str, Any]", inner)
     name, schema = fields.get("name"), fields.get("schema")
     if not isinstance(name, str) or not name:
-        raise RequestError("response_format.json_schema.name is required", param=f"{PARAM}.json_schema.name")
+        raise RequestError(f"{param}.json_schema.name is required", param=f"{param}.json_schema.name")
     if not isinstance(schema, dict):
         raise RequestError(
-            "response_format.json_schema.schema must be an object", param=f"{PARAM}.json_schema.schema"
+            f"{param}.json_schema.schema must be an object", param=f"{param}.json_schema.schema"
         )
     return Constraint(kind="schema", value=schema, name=name)
 
 
-def _check_schema(fields: dict[str, Any], constraint: Constraint) -> None:
+def _check_schema(fields: dict[str, Any], constraint: Constraint, param: str) -> None:
     problems = [] if fields.get("strict") is True else ["json_schema.strict must be true"]
     problems += strict_schema_problems(constraint.value)
     if problems:
         raise RequestError(
-            f"response_format.json_schema is invalid: {'; '.join(problems)}",
-            param=f"{PARAM}.json_schema.schema",
+            f"{param}.json_schema is invalid: {'; '.join(problems)}",
+            param=f"{param}.json_schema.schema",
             code="invalid_json_schema",
             details=problems,
         )
