@@ -6,37 +6,20 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from jackfield.backend import Backend, Limits
-from jackfield.errors import JackfieldError
+from jackfield.cli.verdict import KV_ELEMENT_BYTES, Verdict, judge
 from jackfield.gguf import Checkpoint, Tensor, open_checkpoint
 from jackfield.host import Host
-from jackfield.program import Attend, Op, Program
+from jackfield.service.memory import available_memory_bytes
 
 __all__ = ["add_arguments", "execute"]
 
-KV_ELEMENT_BYTES = {"f16": 2.0, "f32": 4.0, "q8_0": 34 / 32}
 LONGEST_VALUE_SHOWN = 96
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether the file runs, by which plugin, and what it takes; ``problem`` is why it does not."""
-
-    architecture: str
-    problem: str = ""
-    layers: str = ""
-    context_length: int = 0
-    kv_bytes_per_token: int = 0
-    fixed_state_bytes: int = 0
-    unused_tensors: tuple[str, ...] = ()
-    backends: tuple[tuple[str, str], ...] = ()
-    memory: tuple[tuple[str, int], ...] = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,70 +39,7 @@ def execute(arguments: argparse.Namespace) -> int:
             print(json.dumps(_as_json(checkpoint, verdict, tensors=arguments.tensors), indent=2))
         else:
             _print(checkpoint, verdict, tensors=arguments.tensors)
-    return int(bool(verdict.problem))
-
-
-# ---- judging -------------------------------------------------------------------------------------
-
-
-def judge(checkpoint: Checkpoint, host: Host, context: int, kv_type: str) -> Verdict:
-    """Try to build the file's program, and ask each backend about it; nothing is computed."""
-    try:
-        program: Program = host.architecture(checkpoint.architecture).load()(checkpoint)
-    except JackfieldError as error:
-        return Verdict(checkpoint.architecture, problem=error.message)
-    limits = Limits(
-        num_pages=-(-context // 32), max_context=context, kv_type=kv_type, num_state_slots=1, max_rows=512
-    )
-    answers = list(_ask_backends(host, program, checkpoint, limits))
-    computing = {backend.name for backend in host.backends() if backend.preference >= 0}
-    runs = [name for name, answer, _ in answers if answer == "runs"]
-    return Verdict(
-        checkpoint.architecture,
-        problem="" if computing & set(runs) else f"only backends that must be named run it: {runs}",
-        layers=_layers(program.ops),
-        context_length=program.context_length,
-        kv_bytes_per_token=program.kv_bytes_per_token(KV_ELEMENT_BYTES[kv_type]),
-        fixed_state_bytes=program.fixed_state_bytes(),
-        unused_tensors=tuple(sorted(set(checkpoint.tensors) - program.weight_names())),
-        backends=tuple((name, answer) for name, answer, _ in answers),
-        memory=next((memory for _, answer, memory in answers if answer == "runs" and memory), ()),
-    )
-
-
-def _ask_backends(
-    host: Host, program: Program, checkpoint: Checkpoint, limits: Limits
-) -> Iterable[tuple[str, str, tuple[tuple[str, int], ...]]]:
-    for descriptor in sorted(host.backends(), key=lambda item: -item.preference):
-        try:
-            backend: Backend = descriptor.load()()
-            reason = backend.unavailable() or backend.cannot_run(program, checkpoint.tensors)
-            estimate = None if reason else backend.estimate(program, checkpoint.tensors, limits)
-        except JackfieldError as error:
-            reason, estimate = error.message, None
-        yield descriptor.name, reason or "runs", tuple(asdict(estimate).items()) if estimate else ()
-
-
-def _layers(ops: Iterable[Op]) -> str:
-    """Count what the layers do: ``24 attention (12 windowed of 128), 24 feed-forward``."""
-    ops = list(ops)
-    attention = [op for op in ops if isinstance(op, Attend)]
-    windows = Counter(op.window for op in attention if op.window)
-    kinds = Counter(type(op).__name__ for op in ops)
-    parts = [f"{len(attention)} attention"] if attention else []
-    parts += [f"{count} of them with a window of {window}" for window, count in windows.items()]
-    for name, meaning in LAYER_MARKS.items():
-        if kinds[name]:
-            parts.append(f"{kinds[name]} {meaning}")
-    return ", ".join(parts)
-
-
-LAYER_MARKS = {
-    "SsmScan": "Mamba-2",
-    "DeltaRule": "gated delta rule",
-    "ExpertFeedForward": "mixture of experts",
-    "Glu": "gated feed-forward",
-}
+    return int(not verdict.runs)
 
 
 # ---- showing -------------------------------------------------------------------------------------
@@ -163,21 +83,47 @@ def _tensors_table(tensors: Iterable[Tensor]) -> Table:
 
 def _verdict_table(verdict: Verdict) -> Table:
     table = Table(title="\ndoes it run here?", box=None, show_header=False, title_justify="left")
-    table.add_row("architecture", verdict.architecture)
-    table.add_row("verdict", verdict.problem or "yes")
+    architecture = (
+        f"{verdict.architecture}, by plugin {verdict.plugin}" if verdict.plugin else verdict.architecture
+    )
+    table.add_row("architecture", architecture)
+    table.add_row("verdict", "yes" if verdict.runs else "no")
+    for problem in verdict.problems:
+        table.add_row("problem", problem)
     if verdict.layers:
         table.add_row("layers", verdict.layers)
         table.add_row("trained context", f"{verdict.context_length} tokens")
         table.add_row("keys and values", f"{format_bytes(verdict.kv_bytes_per_token)} a token")
     if verdict.fixed_state_bytes:
         table.add_row("recurrent state", f"{format_bytes(verdict.fixed_state_bytes)} a sequence")
+    table.add_row("tokenizer", verdict.tokenizer or "none")
+    table.add_row("chat format", verdict.chat_format)
     for name, answer in verdict.backends:
         table.add_row(f"backend {name}", answer)
     for name, size in verdict.memory:
         table.add_row(name.removesuffix("_bytes") + " memory", format_bytes(size))
+    if verdict.memory:
+        table.add_row("memory in all", _memory(verdict))
     if verdict.unused_tensors:
-        table.add_row("unused tensors", ", ".join(verdict.unused_tensors))
+        table.add_row("unused tensors", _by_part(verdict.unused_tensors))
     return table
+
+
+def _memory(verdict: Verdict) -> str:
+    """Compare what the model takes at the context asked about with what can be taken."""
+    needed, available = sum(size for _, size in verdict.memory), available_memory_bytes()
+    text = f"{format_bytes(needed)} for a context of {verdict.memory_context}"
+    return text if available is None else f"{text}; {format_bytes(available)} can be taken"
+
+
+def _by_part(names: Iterable[str]) -> str:
+    """Count tensors of the same block or part of the model: ``blk.4 (15), v (120), rope_freqs.weight``."""
+    parts: Counter[str] = Counter()
+    for name in names:
+        steps = name.split(".")
+        is_block = len(steps) > 2 and steps[1].isdigit()
+        parts[".".join(steps[:2]) if is_block else steps[0] if len(steps) > 2 else name] += 1
+    return ", ".join(f"{part} ({count} tensors)" if count > 1 else part for part, count in parts.items())
 
 
 def format_bytes(size: float) -> str:
@@ -206,7 +152,7 @@ def _as_json(checkpoint: Checkpoint, verdict: Verdict, *, tensors: bool) -> dict
         "size_bytes": checkpoint.size_bytes,
         "metadata": {key: _plain(checkpoint.metadata[key]) for key in checkpoint.metadata},
         "formats": Counter(tensor.type_name for tensor in checkpoint.tensors.values()),
-        "verdict": asdict(verdict),
+        "verdict": asdict(verdict) | {"runs": verdict.runs, "problem": "; ".join(verdict.problems)},
     }
     if tensors:
         found["tensors"] = [
