@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,17 @@ from jackfield.service.requests import Sampling
 __all__ = [
     "CacheExpectation",
     "EngineStats",
+    "PoolingKind",
     "SampledToken",
     "SequenceRequest",
     "SequenceSink",
     "SequenceStats",
     "TokenMask",
 ]
+
+
+PoolingKind = Literal["mean", "first", "last"]
+"""Which hidden rows of a text become its vector."""
 
 
 @dataclass(frozen=True)

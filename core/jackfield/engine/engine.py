@@ -24,7 +24,7 @@ from jackfield.backend import Executable, Limits
 from jackfield.descriptors import SamplerDescriptor
 from jackfield.engine.batch import Scheduled
 from jackfield.engine.cache import SequenceCache
-from jackfield.engine.contract import CacheExpectation, EngineStats, SequenceRequest
+from jackfield.engine.contract import CacheExpectation, EngineStats, PoolingKind, SequenceRequest
 from jackfield.engine.drafting import MakeDrafter
 from jackfield.engine.sampling import BareVocabulary, Sampler, Scratch, VocabularyView
 from jackfield.engine.sampling.checks import check_sampling, token_array
@@ -157,20 +157,22 @@ class Engine:
         speculation = None if self._make_drafter is None else Speculation(self._make_drafter())
         self._enter(Generation(request, prompt, max_tokens, sampler, speculation))
 
-    def embed(self, tokens: Items[int], *, priority_key: str = "") -> Future[F32]:
-        """Queue tokens to be pooled: the mean of their hidden rows, scaled to length 1.
+    def embed(
+        self, tokens: Items[int], *, pooling: PoolingKind = "mean", priority_key: str = ""
+    ) -> Future[F32]:
+        """Queue tokens to be pooled: the mean of their hidden rows, or one of them, scaled to length 1.
 
         Cancelling the future cancels the work. Raises as ``submit`` does.
         """
         prompt = token_array(tokens, self._num_ids, "input")
         if prompt.size > self.max_context:
             raise self._overflow(prompt.size)
-        pooling = Pooling(f"pooling-{next(self._pooling_ids)}", prompt, priority_key)
-        self._enter(pooling)
-        pooling.future.add_done_callback(
-            lambda future: self.cancel(pooling.id) if future.cancelled() else None
+        sequence = Pooling(f"pooling-{next(self._pooling_ids)}", prompt, pooling, priority_key)
+        self._enter(sequence)
+        sequence.future.add_done_callback(
+            lambda future: self.cancel(sequence.id) if future.cancelled() else None
         )
-        return pooling.future
+        return sequence.future
 
     def expect(
         self, tokens: Items[int], *, cache_salt: str = "", session_id: str | None = None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from jackfield.engine.contract import SequenceRequest, SequenceStats
+from jackfield.engine.contract import PoolingKind, SequenceRequest, SequenceStats
 from jackfield.engine.prefix import Node
 from jackfield.engine.sampling import Sampler
 from jackfield.engine.speculation import Price, Speculation
@@ -218,13 +218,13 @@ class Generation(Sequence):
 
 
 class Pooling(Sequence):
-    """A sequence whose hidden rows are averaged into one vector of length 1."""
+    """A sequence whose hidden rows become one vector of length 1: their mean, the first or the last."""
 
-    def __init__(self, id: str, tokens: I32, priority_key: str) -> None:
+    def __init__(self, id: str, tokens: I32, kind: PoolingKind, priority_key: str) -> None:
         super().__init__(id, tokens, 0, priority_key)
         self.future: Future[F32] = Future()
+        self._kind = kind
         self._total: npt.NDArray[np.float64] | None = None
-        self._num_pooled = 0
 
     def guess(self, room: int, price: Price) -> None:
         """Guess nothing: all tokens are known."""
@@ -234,12 +234,16 @@ class Pooling(Sequence):
         return num_rows
 
     def receive(self, logits: F32, hidden: F32 | None) -> Ending | None:
-        """Add the hidden rows up; the last ones complete the vector."""
+        """Take the hidden rows in; the last ones complete the vector."""
         assert hidden is not None
         if self.num_computed == hidden.shape[0]:  # from the start: for the first time, or preempted
-            self._total, self._num_pooled = None, 0
-        total = hidden.sum(axis=0, dtype=np.float64)
-        self._total = total if self._total is None else self._total + total
+            self._total = None
+        if self._kind == "last":
+            self._total = hidden[-1].astype(np.float64)
+        elif self._total is None:
+            self._total = (hidden[:1] if self._kind == "first" else hidden).sum(axis=0, dtype=np.float64)
+        elif self._kind == "mean":
+            self._total = self._total + hidden.sum(axis=0, dtype=np.float64)
         return Ending("stop") if self.num_computed == self.num_tokens else None
 
     def wait_at(self, position: int, pending: int) -> None:

@@ -10,18 +10,18 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from jackfield.errors import ContextOverflow, RequestError, TooLarge, Unavailable
+from jackfield.errors import ContextOverflow, RequestError, TooLarge, Unavailable, Unsupported
 from jackfield.service.config import EngineConfig
-from jackfield.service.contract import Embedding, RenderedPrompt, TokenizedText
+from jackfield.service.contract import Embedding, Relevance, RenderedPrompt, TokenizedText
 from jackfield.service.hosting import HostedModel
 from jackfield.service.prompting import make_prompt
-from jackfield.service.questions import Detokenize, Embed, Question, Render, Tokenize
+from jackfield.service.questions import Detokenize, Embed, Question, Rank, Render, Tokenize
 from jackfield.service.requests import GenerationRequest
 from jackfield.service.validation import check_tokens
 
 __all__ = ["Reply", "answer"]
 
-Reply: TypeAlias = TokenizedText | str | RenderedPrompt | list[Embedding] | None
+Reply: TypeAlias = TokenizedText | str | RenderedPrompt | list[Embedding] | list[Relevance] | None
 F32 = npt.NDArray[np.float32]
 
 MAX_EMBED_INPUTS = 2048
@@ -46,6 +46,8 @@ def answer(question: Question, model: HostedModel, config: EngineConfig, withdra
         return _render(question, model, config)
     if isinstance(question, Embed):
         return _embed(question, model, withdrawn)
+    if isinstance(question, Rank):
+        return _rank(question, model, withdrawn)
     raise RequestError(f"a model has no answer to {type(question).__name__}")
 
 
@@ -78,18 +80,44 @@ def _render(question: Render, model: HostedModel, config: EngineConfig) -> Rende
 
 def _embed(question: Embed, model: HostedModel, withdrawn: threading.Event) -> list[Embedding]:
     inputs: Sequence[str | list[int]] = question.texts or question.tokens
+    prompts = _embed_prompts(inputs, question.truncate, model, "input")
+    vectors = _pool(prompts, model, withdrawn)
+    return [Embedding(vector.tolist(), len(prompt)) for vector, prompt in zip(vectors, prompts, strict=True)]
+
+
+def _rank(question: Rank, model: HostedModel, withdrawn: threading.Event) -> list[Relevance]:
+    prompts = _embed_prompts([question.query, *question.documents], False, model, "documents")
+    query, *documents = _pool(prompts, model, withdrawn)
+    return [
+        Relevance(float(document @ query), len(prompt))
+        for document, prompt in zip(documents, prompts[1:], strict=True)
+    ]
+
+
+def _embed_prompts(
+    inputs: Sequence[str | list[int]], truncate: bool, model: HostedModel, param: str
+) -> list[list[int]]:
+    if model.info.pooling is None:
+        raise Unsupported(
+            f"model {model.info.file!r} cannot embed: it has a ranking head, which this server does not run",
+            param="model",
+        )
     if len(inputs) > MAX_EMBED_INPUTS:
         raise TooLarge(
-            f"input has {len(inputs)} entries, at most {MAX_EMBED_INPUTS} are allowed", param="input"
+            f"{param} has {len(inputs)} entries, at most {MAX_EMBED_INPUTS} are allowed", param=param
         )
-    prompts = [_embed_prompt(item, question.truncate, model) for item in inputs]
-    pending = [model.engine.embed(prompt) for prompt in prompts]
+    return [_embed_prompt(item, truncate, model, param) for item in inputs]
+
+
+def _pool(prompts: Sequence[list[int]], model: HostedModel, withdrawn: threading.Event) -> list[F32]:
+    """Return each prompt's vector; what is not needed any more is cancelled."""
+    kind = model.info.pooling or "mean"
+    pending = [model.engine.embed(prompt, pooling=kind) for prompt in prompts]
     try:
-        vectors = [_result(future, withdrawn) for future in pending]
+        return [_result(future, withdrawn) for future in pending]
     finally:
         for future in pending:
             future.cancel()
-    return [Embedding(vector.tolist(), len(prompt)) for vector, prompt in zip(vectors, prompts, strict=True)]
 
 
 def _result(future: Future[F32], withdrawn: threading.Event) -> F32:
@@ -101,19 +129,19 @@ def _result(future: Future[F32], withdrawn: threading.Event) -> F32:
                 raise Unavailable("the question was withdrawn") from None
 
 
-def _embed_prompt(item: str | list[int], truncate: bool, model: HostedModel) -> list[int]:
+def _embed_prompt(item: str | list[int], truncate: bool, model: HostedModel, param: str) -> list[int]:
     limit = model.info.context_length
     if isinstance(item, str):
         tokens = model.tokenizer.encode(item, add_special=True)
     else:
-        check_tokens(item, model.tokenizer.vocab_size, "input")
+        check_tokens(item, model.tokenizer.vocab_size, param)
         tokens = item
     if not tokens:
-        raise RequestError("an input is empty; give at least one token", param="input")
+        raise RequestError("an input is empty; give at least one token", param=param)
     if len(tokens) > limit and not truncate:
         raise ContextOverflow(
             f"an input has {len(tokens)} tokens, the context holds {limit}; shorten it or set truncate",
-            param="input",
+            param=param,
             numbers={"n_prompt": len(tokens), "n_ctx": limit},
         )
     return tokens[:limit]

@@ -9,11 +9,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jackfield.engine.contract import PoolingKind
 from jackfield.gguf import Checkpoint, NumberArray, Tensor, TextArray, Value
 from jackfield.text import ChatTemplate
 from jackfield.text.contract import ChatFormat, Tokenizer
 
-__all__ = ["capabilities_of", "digest_of", "metadata_of", "parameters_of", "quantization_of", "tensors_of"]
+__all__ = [
+    "capabilities_of",
+    "digest_of",
+    "metadata_of",
+    "parameters_of",
+    "pooling_of",
+    "quantization_of",
+    "tensors_of",
+]
 
 LONGEST_LIST = 5
 SAMPLE_BYTES = 1 << 20
@@ -54,6 +63,10 @@ FILE_TYPES: Mapping[int, str] = {
     38: "MXFP4_MOE",
 }
 """``general.file_type``: the recipe a file was quantised by."""
+
+MEAN = 1
+POOLING: Mapping[int, PoolingKind | None] = {MEAN: "mean", 2: "first", 3: "last", 4: None}
+"""``<architecture>.pooling_type``; 4 is a ranking head."""
 
 
 def quantization_of(checkpoint: Checkpoint) -> str:
@@ -123,14 +136,22 @@ def _tensor_row(tensor: Tensor) -> tuple[str, str, list[int]]:
     return tensor.name, tensor.type_name, list(tensor.shape)
 
 
-def capabilities_of(chat_format: ChatFormat, tokenizer: Tokenizer, template: ChatTemplate) -> list[str]:
+def pooling_of(checkpoint: Checkpoint) -> PoolingKind | None:
+    """Return how rows become a vector: as the file says, else their mean; ``None`` for a head we do not run."""
+    kind = checkpoint.metadata.get(f"{checkpoint.architecture}.pooling_type", MEAN)
+    return POOLING.get(kind, "mean") if isinstance(kind, int) else "mean"
+
+
+def capabilities_of(
+    chat_format: ChatFormat, tokenizer: Tokenizer, template: ChatTemplate, pooling: PoolingKind | None
+) -> list[str]:
     """Return what the model can be asked for, by its format, its template and its vocabulary."""
     special = tokenizer.special
     can = {
         "tools": chat_format.supports_tools and template.capabilities.takes_tools,
         "thinking": chat_format.supports_thinking and _marks_thinking(chat_format, template),
         "insert": None not in (special.fim_prefix, special.fim_suffix, special.fim_middle),
-        "embedding": True,
+        "embedding": pooling is not None,
     }
     return ["completion", *(name for name, is_so in can.items() if is_so)]
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from typing import Protocol
 
 import msgspec
 
+from jackfield.errors import RequestError
 from jackfield.service.events import Event
 from jackfield.service.requests import GenerationRequest, Message, ToolDefinition
 from jackfield.service.status import ModelInfo, ServiceStatus
 
-__all__ = ["Embedding", "RenderedPrompt", "Service", "TokenizedText"]
+__all__ = ["Embedding", "Relevance", "RenderedPrompt", "Service", "TokenizedText"]
 
 
 class TokenizedText(msgspec.Struct, frozen=True):
@@ -32,6 +34,30 @@ class Embedding(msgspec.Struct, frozen=True):
     """A pooled, L2-normalised vector."""
 
     values: list[float]
+    num_tokens: int
+
+    def shortened(self, dimensions: int | None) -> list[float]:
+        """Return the first dimensions, made a vector of unit length again; all of them for ``None``.
+
+        Raises:
+            RequestError: The vector has fewer.
+        """
+        if dimensions is None or dimensions == len(self.values):
+            return self.values
+        if dimensions > len(self.values):
+            raise RequestError(
+                f"dimensions is {dimensions}, expected at most {len(self.values)}, the model's width",
+                param="dimensions",
+            )
+        kept = self.values[:dimensions]
+        length = math.hypot(*kept) or 1.0
+        return [value / length for value in kept]
+
+
+class Relevance(msgspec.Struct, frozen=True):
+    """How near a document is to a query: the cosine of their vectors, -1 to 1."""
+
+    score: float
     num_tokens: int
 
 
@@ -73,6 +99,13 @@ class Service(Protocol):
 
     async def embed(self, inputs: list[str] | list[list[int]], *, truncate: bool) -> list[Embedding]:
         """Pool each input's hidden rows into a vector; raises ``Unsupported`` where the model cannot."""
+        ...
+
+    async def rank(self, query: str, documents: list[str]) -> list[Relevance]:
+        """Compare each document with the query by their pooled vectors, in the documents' order.
+
+        Raises ``Unsupported`` where the model cannot embed, ``ContextOverflow`` for a text that is too long.
+        """
         ...
 
     async def load(self, model: str, backend: str | None = None, projector: str | None = None) -> ModelInfo:

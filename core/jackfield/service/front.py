@@ -14,7 +14,7 @@ from typing import TypeVar
 from jackfield.errors import JackfieldError, RequestError, Unavailable, Unsupported
 from jackfield.host import Host
 from jackfield.service.config import EngineConfig
-from jackfield.service.contract import Embedding, RenderedPrompt, TokenizedText
+from jackfield.service.contract import Embedding, Relevance, RenderedPrompt, TokenizedText
 from jackfield.service.events import (
     Admitted,
     Event,
@@ -26,7 +26,7 @@ from jackfield.service.events import (
     Usage,
 )
 from jackfield.service.naming import match_model
-from jackfield.service.questions import Detokenize, Embed, ForgetSession, Question, Render, Tokenize
+from jackfield.service.questions import Detokenize, Embed, ForgetSession, Question, Rank, Render, Tokenize
 from jackfield.service.reader import EventReader
 from jackfield.service.requests import GenerationRequest, Message, ToolDefinition
 from jackfield.service.sessions import Sessions
@@ -202,6 +202,10 @@ class Front(ABC):
         texts = [item for item in inputs if isinstance(item, str)]
         tokens = [item for item in inputs if not isinstance(item, str)]
         return await self._answer(Embed(texts, tokens, truncate), list[Embedding])
+
+    async def rank(self, query: str, documents: list[str]) -> list[Relevance]:
+        """Compare each document with the query."""
+        return await self._answer(Rank(query, documents), list[Relevance])
 
     async def _answer(self, question: Question, answer: type[T]) -> T:
         try:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jackfield.constrain.grammar import Grammars
-from jackfield.engine.contract import CacheExpectation, EngineStats, SequenceRequest
+from jackfield.engine.contract import CacheExpectation, EngineStats, PoolingKind, SequenceRequest
 from jackfield.service.requests import Message, ToolDefinition
 from jackfield.service.status import ModelInfo
 from jackfield.text.contract import ChatFormat, Tokenizer
@@ -85,7 +85,9 @@ class EngineHandle(Protocol):
         """Go on with a paused sequence."""
         ...
 
-    def embed(self, tokens: Sequence[int], *, priority_key: str = "") -> Future[F32]:
+    def embed(
+        self, tokens: Sequence[int], *, pooling: PoolingKind = "mean", priority_key: str = ""
+    ) -> Future[F32]:
         """Pool tokens into a unit vector."""
         ...
 

@@ -23,6 +23,7 @@ from jackfield.service.catalogue import (
     digest_of,
     metadata_of,
     parameters_of,
+    pooling_of,
     quantization_of,
     tensors_of,
 )
@@ -142,6 +143,7 @@ def _info(
     started_ns: int,
 ) -> ModelInfo:
     path: Path = checkpoint.path
+    pooling = pooling_of(checkpoint)
     return ModelInfo(
         file=path.name,
         name=path.name.removesuffix(".gguf"),
@@ -158,9 +160,10 @@ def _info(
         backend=opened.backend,
         chat_template=template.sources.main,
         chat_format=format_name,
-        capabilities=capabilities_of(chat_format, tokenizer, template),
+        capabilities=capabilities_of(chat_format, tokenizer, template, pooling),
         metadata=metadata_of(checkpoint),
         tensors=tensors_of(checkpoint),
         load_ns=time.monotonic_ns() - started_ns,
         resident_bytes=opened.resident_bytes,
+        pooling=pooling,
     )

@@ -8,7 +8,7 @@ import msgspec
 
 from jackfield.service.requests import Message, ToolDefinition
 
-__all__ = ["Detokenize", "Embed", "ForgetSession", "Question", "Render", "Tokenize"]
+__all__ = ["Detokenize", "Embed", "ForgetSession", "Question", "Rank", "Render", "Tokenize"]
 
 
 class Tokenize(msgspec.Struct, frozen=True, tag="tokenize"):
@@ -41,10 +41,17 @@ class Embed(msgspec.Struct, frozen=True, tag="embed"):
     truncate: bool
 
 
+class Rank(msgspec.Struct, frozen=True, tag="rank"):
+    """See ``Service.rank``."""
+
+    query: str
+    documents: list[str]
+
+
 class ForgetSession(msgspec.Struct, frozen=True, tag="forget_session"):
     """Cancel what runs in a session and free its pages."""
 
     session_id: str
 
 
-Question: TypeAlias = Tokenize | Detokenize | Render | Embed | ForgetSession
+Question: TypeAlias = Tokenize | Detokenize | Render | Embed | Rank | ForgetSession

@@ -21,6 +21,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
             ``insert``.
         metadata: The file's metadata; arrays of more than five entries are ``None`` here.
         digest: ``sha256`` hex of the file's header and size: stable, cheap, not of the whole file.
+        pooling: How the model's rows become a text's vector; ``None`` for one that cannot embed.
         tensors: Name, type and shape (numpy order) of each tensor.
     """
 
@@ -45,6 +46,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
     load_ns: int = 0
     resident_bytes: int = 0
     projector: str | None = None
+    pooling: Literal["mean", "first", "last"] | None = "mean"
 
 
 class EngineLoad(msgspec.Struct, frozen=True):

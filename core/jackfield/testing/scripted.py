@@ -18,6 +18,7 @@ import numpy.typing as npt
 from jackfield.engine.contract import (
     CacheExpectation,
     EngineStats,
+    PoolingKind,
     SampledToken,
     SequenceRequest,
     SequenceStats,
@@ -253,7 +254,9 @@ class ScriptedEngine:
         if run is not None:
             run.may_go.set()
 
-    def embed(self, tokens: Sequence[int], *, priority_key: str = "") -> Future[npt.NDArray[np.float32]]:
+    def embed(
+        self, tokens: Sequence[int], *, pooling: PoolingKind = "mean", priority_key: str = ""
+    ) -> Future[npt.NDArray[np.float32]]:
         """Return a vector that only tells the number of tokens."""
         future: Future[npt.NDArray[np.float32]] = Future()
         future.set_result(np.array([len(tokens)], np.float32))

@@ -20,7 +20,7 @@ from typing import TypeAlias
 import msgspec
 
 from jackfield.errors import JackfieldError, NotFound, RequestError, Unavailable
-from jackfield.service.contract import Embedding, RenderedPrompt, TokenizedText
+from jackfield.service.contract import Embedding, Relevance, RenderedPrompt, TokenizedText
 from jackfield.service.events import (
     Admitted,
     DryRun,
@@ -244,6 +244,13 @@ class FakeService:
     async def embed(self, inputs: list[str] | list[list[int]], *, truncate: bool) -> list[Embedding]:
         """Return a unit vector that depends on the input's length."""
         return [Embedding([1.0, 0.0] if len(one) % 2 else [0.0, 1.0], len(one)) for one in inputs]
+
+    async def rank(self, query: str, documents: list[str]) -> list[Relevance]:
+        """Call the documents the nearer, the more of their words are the query's."""
+        wanted = set(query.split())
+        return [
+            Relevance(len(wanted & set(text.split())) / max(1, len(wanted)), len(text)) for text in documents
+        ]
 
     async def load(self, model: str, backend: str | None = None, projector: str | None = None) -> ModelInfo:
         """Host another of ``models``, or raise ``load_error``."""

@@ -1,4 +1,4 @@
-"""The OpenAI dialect: chat completions, completions, models."""
+"""The OpenAI dialect: chat completions, completions, embeddings, models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def jackfield_protocols() -> Sequence[ProtocolDescriptor]:
     return [
         ProtocolDescriptor(
             name="openai",
-            summary="OpenAI: /v1/chat/completions, /v1/completions, /v1/models",
+            summary="OpenAI: /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models",
             factory="jackfield_protocols.openai.routes:mount",
         )
     ]

@@ -19,12 +19,14 @@ from jackfield.server import (
     json_response,
     open_stream,
     read_body,
+    while_connected,
 )
 from jackfield.service.events import Event
 from jackfield.service.requests import GenerationRequest
 from jackfield.service.status import ModelInfo
 from jackfield_protocols.openai.bodies import StreamOptions
 from jackfield_protocols.openai.completions import CompletionAnswer, CompletionChunks
+from jackfield_protocols.openai.embeddings import embeddings_body
 from jackfield_protocols.openai.errors import SURFACE
 from jackfield_protocols.openai.frames import ChatAnswer, ChatChunks
 from jackfield_protocols.openai.requests import (
@@ -94,7 +96,13 @@ def mount(rail: Rail) -> ProtocolRoutes:
                 answer.take(index, event)
         return json_response(answer.body())
 
-    return ProtocolRoutes(handlers=[models, model, chat_completions, completions], errors=[SURFACE])
+    @post("/v1/embeddings", opt=CONVERSATION, status_code=200)
+    async def embeddings(request: AnyRequest) -> Response[bytes]:
+        body = decode_json(await read_body(request))
+        return json_response(await while_connected(request, embeddings_body(rail.service, body)))
+
+    handlers = [models, model, chat_completions, completions, embeddings]
+    return ProtocolRoutes(handlers=handlers, errors=[SURFACE])
 
 
 def _usage_wanted(options: StreamOptions | None) -> bool:
