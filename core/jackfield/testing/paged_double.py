@@ -161,8 +161,9 @@ class PagedDouble:
         assert step.tokens.min() >= 0
         assert step.tokens.max() < self.vocab_size
         assert step.positions.max() < limits.max_context
-        assert all(array.flags.c_contiguous for array in vars(step).values())
-        assert all(array.dtype == np.int32 for array in vars(step).values())
+        tables = [value for value in vars(step).values() if isinstance(value, np.ndarray)]
+        assert all(table.flags.c_contiguous for table in tables)
+        assert all(table.dtype == np.int32 for table in tables)
         self._check_pages(step)
         if self.is_recurrent:
             assert len(set(step.state_slots.tolist())) == num_sequences, "two sequences share a state"
