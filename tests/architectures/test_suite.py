@@ -45,6 +45,12 @@ class TestGemma4(ArchitectureSuite):
     optional_tensors = (*ArchitectureSuite.optional_tensors, "attn_v", "layer_output_scale", "gate_up_exps")
 
 
+class TestDiffusionGemma(ArchitectureSuite):
+    family = "diffusion-gemma"
+    num_layers = 3
+    optional_tensors = (*ArchitectureSuite.optional_tensors, "attn_v", "gate_up_exps")
+
+
 class TestGptOss(ArchitectureSuite):
     family = "gpt-oss"
 

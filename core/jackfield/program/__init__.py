@@ -1,6 +1,7 @@
 """What an architecture says and a backend runs: ops over buffers, weights and per-sequence state."""
 
 from jackfield.program.builder import Builder, TensorInfo
+from jackfield.program.diffusion import BlockDiffusion
 from jackfield.program.hyperparameters import (
     Hyperparameters,
     has_experts,
@@ -35,6 +36,7 @@ from jackfield.program.rope import LongRope, RopeLayout, RopeTable, Yarn, make_r
 __all__ = [
     "Activation",
     "Attend",
+    "BlockDiffusion",
     "Buffer",
     "Builder",
     "ConvState",

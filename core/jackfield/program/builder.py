@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from jackfield.errors import CheckpointError
 from jackfield.program import ops
 from jackfield.program.checks import ShapeChecks
+from jackfield.program.diffusion import BlockDiffusion
 from jackfield.program.ops import Activation, GluKind, Op, RouterScore
 from jackfield.program.parts import (
     Buffer,
@@ -410,7 +411,9 @@ class Builder(ShapeChecks):
 
     # ---- the end ----
 
-    def finish(self, hidden: Buffer, logits: Buffer, context_length: int) -> Program:
+    def finish(
+        self, hidden: Buffer, logits: Buffer, context_length: int, diffusion: BlockDiffusion | None = None
+    ) -> Program:
         """Return the program: ``hidden`` are the last normed rows, ``logits`` what the head made of them.
 
         Raises:
@@ -424,7 +427,7 @@ class Builder(ShapeChecks):
             )
         self._check_order((hidden, logits))
         return Program(
-            self.architecture, tuple(self._ops), tuple(self._states), logits, hidden, context_length
+            self.architecture, tuple(self._ops), tuple(self._states), logits, hidden, context_length, diffusion
         )
 
     # ---- inside ----

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from jackfield.descriptors import OpDescriptor
 from jackfield.errors import ProgramError
+from jackfield.program.diffusion import BlockDiffusion
 from jackfield.program.ops import VOCABULARY, Op, Rope
 from jackfield.program.parts import Buffer, ConvState, KvCache, RecurrentState, State, Weight
 
@@ -26,6 +27,7 @@ class Program:
         logits: The result, ``[outputs, V]``.
         hidden: The last normed hidden rows, ``[outputs, D]``, for pooling and draft heads.
         context_length: Positions the model was trained for.
+        diffusion: How blocks are refined by a model that writes so; ``None`` for one that writes token by token.
         plugin_ops: What plugins declare for the ops that are not in the core's vocabulary.
     """
 
@@ -35,6 +37,7 @@ class Program:
     logits: Buffer
     hidden: Buffer
     context_length: int
+    diffusion: BlockDiffusion | None = None
     plugin_ops: Mapping[type[Op], OpDescriptor] = field(default_factory=dict[type[Op], OpDescriptor])
 
     @property

@@ -104,6 +104,7 @@ def _metadata(
     return {
         "general.name": f"Tiny {family.name}",
         **{f"{family.name}.{name}": value for name, value in hyper_parameters.items()},
+        **family.other_keys,
         "tokenizer.ggml.model": vocabulary.model,
         "tokenizer.ggml.tokens": vocabulary.tokens,
         "tokenizer.ggml.token_type": vocabulary.types,

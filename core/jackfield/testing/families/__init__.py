@@ -96,6 +96,7 @@ class Family:
         name: ``general.architecture``.
         hyper_parameters: Keys below the architecture's prefix.
         tensors: Every tensor, in file order.
+        other_keys: Keys without the architecture's prefix.
         adapt: Turns the given sizes into ones this family can have.
     """
 
@@ -103,6 +104,7 @@ class Family:
     hyper_parameters: Callable[[Dimensions], Mapping[str, HyperParameter]]
     tensors: Callable[[Dimensions], Iterable[TinyTensor]]
     adapt: Callable[[Dimensions], Dimensions] = lambda dimensions: dimensions
+    other_keys: Mapping[str, HyperParameter] = field(default_factory=dict[str, HyperParameter])
 
 
 def linear(name: str, rows: int, columns: int, *, gain: float = 1.0, stack: int = 0) -> TinyTensor:
