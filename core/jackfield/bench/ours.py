@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 import numpy as np
@@ -44,6 +45,15 @@ class _Sink:
         self.moments_s.append(time.perf_counter())
         return None
 
+    def canvas(self, token_ids: Sequence[int], step: int, num_steps: int) -> None:
+        """Pass over what is not final."""
+
+    def block(self, token_ids: Sequence[int]) -> FinishReason | None:
+        """Note when the block came, once for each token."""
+        for _ in token_ids:
+            self.moments_s.append(time.perf_counter())
+        return None
+
     def finished(self, reason: FinishReason, stats: SequenceStats, eog_token: int | None) -> None:
         """Let the waiting thread go on."""
         self.done.set()
@@ -80,6 +90,7 @@ class OurModel:
             vocab_size=program.vocab_size,
             context_length=workload.longest,
             is_recurrent=program.is_recurrent,
+            diffusion=program.diffusion,
         )
         self._engine.start()
         self._random = np.random.default_rng(0)

@@ -9,20 +9,29 @@ from collections.abc import Sequence as Items
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from jackfield.backend import Limits, Step
+from jackfield.backend import Limits, SoftTokens, Step
+from jackfield.engine.canvas import Canvas
 from jackfield.engine.sequence import Sequence
 
 __all__ = ["Batch", "Scheduled"]
 
+I32 = npt.NDArray[np.int32]
+
 
 @dataclass(frozen=True)
 class Scheduled:
-    """A sequence's part in a step: its next ``num_rows`` rows, the last ``num_outputs`` with results."""
+    """A sequence's part in a step: its next ``num_rows`` rows, the last ``num_outputs`` with results.
+
+    Attributes:
+        canvas: What the rows are, if they are no text: they do not become part of the sequence.
+    """
 
     sequence: Sequence
     num_rows: int
     num_outputs: int
+    canvas: Canvas | None = None
 
 
 class Batch:
@@ -72,6 +81,8 @@ class Batch:
             page_table=self._table[[part.sequence.lane for part in plan]],
             state_slots=self._slots[: len(plan)],
             output_rows=self._outputs[:out],
+            canvases=_canvases(plan),
+            soft_tokens=_soft_tokens(plan),
         )
 
     def check(self, lanes: list[int]) -> None:
@@ -92,3 +103,26 @@ class Batch:
             fresh = sequence.pages[sequence.num_tabled :]
             self._table[sequence.lane, sequence.num_tabled : len(sequence.pages)] = fresh
             sequence.num_tabled = len(sequence.pages)
+
+
+def _canvases(plan: Items[Scheduled]) -> I32 | None:
+    if all(part.canvas is None for part in plan):
+        return None
+    return np.array([part.canvas is not None for part in plan], np.int32)
+
+
+def _soft_tokens(plan: Items[Scheduled]) -> SoftTokens | None:
+    """Put the canvases' distributions side by side; rows of text have none."""
+    known = [part.canvas.soft if part.canvas is not None else None for part in plan]
+    given = [soft for soft in known if soft is not None]
+    if not given:
+        return None
+    counts = [
+        np.zeros(part.num_rows, np.int64) if soft is None else np.diff(soft.starts)
+        for part, soft in zip(plan, known, strict=True)
+    ]
+    return SoftTokens(
+        starts=np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(counts))]),
+        ids=np.concatenate([soft.ids for soft in given]),
+        weights=np.concatenate([soft.weights for soft in given]),
+    )

@@ -80,6 +80,14 @@ class SequenceSink(Protocol):
         """Take a token (end-of-generation tokens are not passed); return a reason to finish here."""
         ...
 
+    def canvas(self, token_ids: Sequence[int], step: int, num_steps: int) -> None:
+        """See what a diffusion model's block looks like after a pass; ``num_steps`` is the most there can be."""
+        ...
+
+    def block(self, token_ids: Sequence[int]) -> FinishReason | None:
+        """Take a finished block of a diffusion model, up to its end; return a reason to finish here."""
+        ...
+
     def finished(self, reason: FinishReason, stats: SequenceStats, eog_token: int | None) -> None:
         """The sequence is over; ``eog_token`` is the one that ended it, if one did."""
         ...

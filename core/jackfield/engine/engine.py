@@ -23,27 +23,31 @@ import numpy.typing as npt
 from jackfield.backend import Executable, Limits
 from jackfield.descriptors import SamplerDescriptor
 from jackfield.engine.batch import Scheduled
+from jackfield.engine.blocks import BlockGeneration
 from jackfield.engine.cache import SequenceCache
 from jackfield.engine.contract import CacheExpectation, EngineStats, PoolingKind, SequenceRequest
 from jackfield.engine.drafting import MakeDrafter
 from jackfield.engine.sampling import BareVocabulary, Sampler, Scratch, VocabularyView
 from jackfield.engine.sampling.checks import check_sampling, token_array
 from jackfield.engine.scheduler import Scheduler
-from jackfield.engine.sequence import Ending, Generation, Pooling, Sequence
+from jackfield.engine.sequence import Answer, Ending, Generation, Pooling, Sequence
 from jackfield.engine.speculation import Speculation
 from jackfield.errors import (
     BackendError,
+    ConfigError,
     ContextOverflow,
     JackfieldError,
     OutOfMemory,
     RequestError,
     Unavailable,
 )
+from jackfield.program import BlockDiffusion
 
 __all__ = ["Engine"]
 
 log = logging.getLogger("jackfield.engine")
 F32 = npt.NDArray[np.float32]
+I32 = npt.NDArray[np.int32]
 A = TypeVarTuple("A")
 
 IDLE_WAIT_S = 0.5
@@ -61,6 +65,7 @@ class Engine:
         vocab_size: V; the logits' width.
         context_length: Most tokens of a sequence, unless the limits allow fewer.
         is_recurrent: Whether the program has convolution or recurrent state.
+        diffusion: How blocks are refined; ``None`` to pick token by token.
         samplers: Sampling stages of plugins.
         make_drafter: Makes what guesses for a sequence; ``None`` to pick one token a step. A program with
             convolution or recurrent state is never guessed for: a state cannot be cut back to a shorter text.
@@ -79,6 +84,7 @@ class Engine:
         vocab_size: int,
         context_length: int,
         is_recurrent: bool,
+        diffusion: BlockDiffusion | None = None,
         samplers: Items[SamplerDescriptor] = (),
         make_drafter: MakeDrafter | None = None,
         vocabulary: VocabularyView | None = None,
@@ -89,6 +95,12 @@ class Engine:
         self._executable = executable
         self._vocab_size = vocab_size
         self._clock = clock
+        self._diffusion = diffusion
+        if diffusion is not None and diffusion.canvas_length > min(limits.max_rows, limits.max_outputs):
+            raise ConfigError(
+                f"a block takes {diffusion.canvas_length} rows and as many outputs in one step; the limits allow "
+                f"{limits.max_rows} rows and {limits.max_outputs} outputs"
+            )
         self._samplers = tuple(samplers)
         self._make_drafter = None if is_recurrent else make_drafter
         self._vocabulary = vocabulary or BareVocabulary(vocab_size)
@@ -152,10 +164,19 @@ class Engine:
             raise RequestError(
                 f"max_tokens is {request.max_tokens!r}; expected at least 1", param="max_tokens"
             )
-        max_tokens = min(request.max_tokens, self.max_context - prompt.size)
-        sampler = Sampler(request, self._samplers, self._vocabulary, self._scratch)
-        speculation = None if self._make_drafter is None else Speculation(self._make_drafter())
-        self._enter(Generation(request, prompt, max_tokens, sampler, speculation))
+        self._enter(self._answer(request, prompt, min(request.max_tokens, self.max_context - prompt.size)))
+
+    def _answer(self, request: SequenceRequest, prompt: I32, max_tokens: int) -> Answer:
+        if self._diffusion is None:
+            sampler = Sampler(request, self._samplers, self._vocabulary, self._scratch)
+            speculation = None if self._make_drafter is None else Speculation(self._make_drafter())
+            return Generation(request, prompt, max_tokens, sampler, speculation)
+        length = self._diffusion.canvas_length
+        num_blocks = min(-(-max_tokens // length), (self.max_context - prompt.size) // length)
+        if not num_blocks:
+            raise self._overflow(prompt.size, f", and a block of this model takes {length} of them")
+        max_tokens = min(max_tokens, num_blocks * length)
+        return BlockGeneration(request, prompt, max_tokens, num_blocks, self._diffusion, self._num_ids)
 
     def embed(
         self, tokens: Items[int], *, pooling: PoolingKind = "mean", priority_key: str = ""
@@ -307,7 +328,8 @@ class Engine:
     def _deliver(self, part: Scheduled, logits: F32, hidden: F32 | None) -> None:
         sequence = part.sequence
         try:
-            self._cache.advance(sequence, part.num_rows - sequence.num_guessed)
+            if part.canvas is None:
+                self._cache.advance(sequence, part.num_rows - sequence.num_guessed)
             if not part.num_outputs or sequence.is_cancelled:
                 return
             sequence.is_suspect = False
@@ -419,9 +441,9 @@ class Engine:
                 sequence.session_id = None
         self._cache.sessions.forget(session_id)
 
-    def _overflow(self, num_prompt: int) -> ContextOverflow:
+    def _overflow(self, num_prompt: int, besides: str = "") -> ContextOverflow:
         return ContextOverflow(
-            f"the prompt has {num_prompt} tokens, the context holds {self.max_context}; shorten the prompt "
-            "or serve with a longer context",
+            f"the prompt has {num_prompt} tokens, the context holds {self.max_context}{besides}; shorten the "
+            "prompt or serve with a longer context",
             numbers={"n_prompt": num_prompt, "n_ctx": self.max_context},
         )

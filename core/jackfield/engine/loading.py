@@ -123,16 +123,18 @@ def limits_for(
     num_threads: int = 1,
     kv_type: KvType = "f16",
 ) -> Limits:
-    """Return limits with pages for ``num_sequences`` full contexts, and a state slot for each.
+    """Return limits with pages for ``num_sequences`` full contexts, a state slot for each, and room for a canvas.
 
     Args:
         context_length: Most tokens of a sequence; what the model was trained for by default.
     """
     context = context_length or program.context_length
+    canvas = program.diffusion.canvas_length if program.diffusion is not None else 0
     return Limits(
         num_pages=num_sequences * -(-context // page_size),
         page_size=page_size,
-        max_rows=max_rows,
+        max_rows=max(max_rows, canvas),
+        max_outputs=max(64, canvas),
         max_sequences=num_sequences,
         max_context=context,
         num_state_slots=num_sequences if program.is_recurrent else 0,

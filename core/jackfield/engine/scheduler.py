@@ -41,7 +41,7 @@ class Scheduler:
         self.num_preemptions = 0
         self._cache = cache
         self._limits = limits
-        self._arrivals = 0
+        self._arrivals = self._num_plans = 0
         self._has_changed = False
         self._is_queue_stale = False
 
@@ -119,19 +119,24 @@ class Scheduler:
             active = [suspect]
         plan = [Scheduled(s, 1, s.num_outputs(1)) for s in active if s.num_pending == 1 and self._has_room(s)]
         prompts = [sequence for sequence in active if sequence.num_pending > 1 and sequence.lane >= 0]
-        if prompts:
-            budget = self._pace.num_rows(is_decoding=bool(plan)) - len(plan)
-            self._share_out(plan, prompts, max(1, min(budget, self._limits.max_rows - len(plan))))
-            # progress of a prompt may be what a waiting sequence waits for
-            self._has_changed = True
+        canvases = [
+            sequence for sequence in active if sequence.canvas is not None and not sequence.num_pending
+        ]
+        self._num_plans += 1
+        if self._num_plans % 2:  # prompts and canvases each fill a step: they take turns at going first
+            self._take_canvases(plan, canvases)
+            self._take_prompts(plan, prompts)
+        else:
+            self._take_prompts(plan, prompts)
+            self._take_canvases(plan, canvases)
         plan = [part for part in plan if part.sequence.lane >= 0]
-        return plan if prompts or suspect is not None else self._with_guesses(plan)
+        return plan if prompts or canvases or suspect is not None else self._with_guesses(plan)
 
     def observe(self, plan: list[Scheduled], seconds: float) -> None:
         """Learn how long a step took."""
         num_rows = sum(part.num_rows for part in plan)
         self._pace.observe(num_rows, seconds)
-        if all(part.num_rows == part.num_outputs for part in plan):
+        if all(part.num_rows == part.num_outputs and part.canvas is None for part in plan):
             self._costs.observe(num_rows, seconds)
 
     def _with_guesses(self, plan: list[Scheduled]) -> list[Scheduled]:
@@ -146,7 +151,7 @@ class Scheduler:
                 self._keep_within_pages(part.sequence)
             num_guessed = part.sequence.num_guessed
             num_rows += num_guessed
-            result.append(Scheduled(part.sequence, 1 + num_guessed, 1 + num_guessed))
+            result.append(Scheduled(part.sequence, 1 + num_guessed, part.num_outputs + num_guessed))
         return result
 
     def _keep_within_pages(self, sequence: Sequence) -> None:
@@ -154,11 +159,38 @@ class Scheduler:
             num_slots = len(sequence.pages) * self._cache.pool.page_size
             sequence.num_guessed = num_slots - sequence.num_tokens
 
-    def _has_room(self, sequence: Sequence) -> bool:
-        """Find a page for the sequence's next token; tell whether it is still running."""
-        while sequence.lane >= 0 and not self._cache.extend(sequence, sequence.num_tokens):
+    def _has_room(self, sequence: Sequence, num_new: int = 0) -> bool:
+        """Find pages for the sequence's known tokens and some more; tell whether it is still running."""
+        while sequence.lane >= 0 and not self._cache.extend(sequence, sequence.num_tokens + num_new):
             self.put_back(self.running[-1], keep=True)
         return sequence.lane >= 0
+
+    def _take_canvases(self, plan: list[Scheduled], canvases: list[Sequence]) -> None:
+        """Add whole canvases while there is room for them, the one that waited longest first."""
+        for sequence in sorted(canvases, key=lambda s: s.refined_at):
+            canvas = sequence.canvas
+            assert canvas is not None
+            rows = canvas.tokens.size
+            if rows > self._rows_left(plan) or rows > self._outputs_left(plan):
+                break
+            if self._has_room(sequence, rows):
+                sequence.refined_at = self._num_plans
+                plan.append(Scheduled(sequence, rows, rows, canvas))
+
+    def _take_prompts(self, plan: list[Scheduled], prompts: list[Sequence]) -> None:
+        prompts = [sequence for sequence in prompts if sequence.lane >= 0]
+        rows_left = self._rows_left(plan)
+        if prompts and rows_left:
+            budget = self._pace.num_rows(is_decoding=bool(plan)) - len(plan)
+            self._share_out(plan, prompts, max(1, min(budget, rows_left)))
+            # progress of a prompt may be what a waiting sequence waits for
+            self._has_changed = True
+
+    def _rows_left(self, plan: list[Scheduled]) -> int:
+        return self._limits.max_rows - sum(part.num_rows for part in plan)
+
+    def _outputs_left(self, plan: list[Scheduled]) -> int:
+        return self._limits.max_outputs - sum(part.num_outputs for part in plan)
 
     def _share_out(self, plan: list[Scheduled], prompts: list[Sequence], budget: int) -> None:
         """Give rows to prompts: half to the oldest, the rest to the shortest, what is left to the oldest."""
@@ -169,7 +201,7 @@ class Scheduler:
             shares[id(sequence)] = self._chunk(sequence, left)
             left -= shares[id(sequence)]
         shares[id(oldest)] = self._chunk(oldest, shares[id(oldest)] + left)
-        num_outputs = len(plan)
+        num_outputs = self._limits.max_outputs - self._outputs_left(plan)
         wants = [(s.num_outputs(shares[id(s)]), s) for s in prompts if shares[id(s)]]
         for wanted, sequence in sorted(wants, key=lambda want: want[0]):
             rows = shares[id(sequence)]
@@ -196,10 +228,10 @@ class Scheduler:
         return None
 
     def _growth(self, sequence: Sequence) -> int:
-        pages = self._cache.pool.pages_for(sequence.tokens.size) - self._cache.pool.pages_for(
-            sequence.num_tokens
-        )
-        return min(pages, HEADROOM_PAGES)
+        pages_for, canvas = self._cache.pool.pages_for, sequence.canvas
+        held = max(len(sequence.pages), pages_for(sequence.num_tokens))
+        next_block = 0 if canvas is None else pages_for(sequence.num_tokens + canvas.tokens.size) - held
+        return min(pages_for(sequence.tokens.size) - held, max(HEADROOM_PAGES, next_block))
 
     def _is_worth_waiting(self, sequence: Sequence, offer: Offer) -> bool:
         """Tell whether a running prompt is about to compute much of this one, too."""

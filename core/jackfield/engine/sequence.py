@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from jackfield.engine.canvas import Canvas
 from jackfield.engine.contract import PoolingKind, SequenceRequest, SequenceStats
 from jackfield.engine.prefix import Node
 from jackfield.engine.sampling import Sampler
@@ -21,7 +22,7 @@ from jackfield.engine.speculation import Price, Speculation
 from jackfield.errors import JackfieldError, NumericalError
 from jackfield.service.events import FinishReason
 
-__all__ = ["Ending", "Generation", "Pooling", "Sequence"]
+__all__ = ["Answer", "Ending", "Generation", "Pooling", "Sequence"]
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
@@ -52,6 +53,9 @@ class Sequence(ABC):
         lane: Its row in the batch's page table; -1 while it is not running.
         arrival: Counts submissions.
         is_admitted: It has been running before: it was preempted if it waits.
+        canvas: The block that is refined once all known tokens are computed, for a sequence that writes in blocks;
+            it lies in ``tokens`` behind those that are known.
+        refined_at: The number of the step that last took the canvas.
         is_suspect: It took part in a step that failed, and runs alone until a step succeeds.
     """
 
@@ -74,13 +78,15 @@ class Sequence(ABC):
         self.stops: list[int] = []
         self.tail: Node | None = None
         self.slot: int | None = None
+        self.canvas: Canvas | None = None
         self.lane = -1
+        self.refined_at = 0
         self.arrival = 0
         self.is_admitted = self.is_paused = self.is_suspect = self.is_cancelled = False
 
     @property
     def num_pending(self) -> int:
-        """Known tokens that are not computed yet; 1 while decoding."""
+        """Known tokens that are not computed yet; 1 while decoding, 0 while a canvas is refined."""
         return self.num_tokens - self.num_computed
 
     @property
@@ -117,11 +123,53 @@ class Sequence(ABC):
         """Learn that it ended with an error and that its memory has been returned."""
 
 
-class Generation(Sequence):
-    """A sequence that picks tokens."""
+class Answer(Sequence):
+    """A sequence whose tokens go to a sink.
+
+    Args:
+        num_new: Tokens that it needs room for after the prompt.
+    """
 
     uses_cache = True
     fills_cache = True
+
+    def __init__(self, request: SequenceRequest, prompt: I32, max_tokens: int, num_new: int) -> None:
+        super().__init__(request.id, prompt, num_new, request.priority_key)
+        self.salt = request.cache_salt
+        self.session_id = request.session_id
+        self.uses_cache = request.use_cache
+        self.stats = SequenceStats(num_prompt_tokens=prompt.size, submitted_ns=time.monotonic_ns())
+        self._sink = request.sink
+        self._eog = frozenset[int]() if request.sampling.ignore_eos else request.eog
+        self._max_tokens = max_tokens
+        self._place: tuple[int, int] | None = None
+
+    def wait_at(self, position: int, pending: int) -> None:
+        """Tell the sink, if it does not know; a sequence that was preempted has its stream already."""
+        if self.is_admitted or self._place == (position, pending):
+            return
+        self._place = (position, pending)
+        self._sink.waiting(position, pending)
+
+    def join(self, cache_note: str) -> None:
+        """Tell the sink, with the number of cached tokens."""
+        self.stats.admitted_ns = time.monotonic_ns()
+        self.stats.num_cached_tokens = self.num_computed
+        self._sink.admitted(self.stats, cache_note)
+
+    def end(self, ending: Ending) -> None:
+        """Tell the sink."""
+        self.stats.finished_ns = time.monotonic_ns()
+        self._sink.finished(ending.reason, self.stats, ending.eog_token)
+
+    def fail(self, error: JackfieldError) -> None:
+        """Tell the sink."""
+        self.stats.finished_ns = time.monotonic_ns()
+        self._sink.failed(error)
+
+
+class Generation(Answer):
+    """A sequence that picks tokens, one after the other."""
 
     def __init__(
         self,
@@ -131,17 +179,9 @@ class Generation(Sequence):
         sampler: Sampler,
         speculation: Speculation | None = None,
     ) -> None:
-        super().__init__(request.id, prompt, max_tokens, request.priority_key)
-        self.salt = request.cache_salt
-        self.session_id = request.session_id
-        self.uses_cache = request.use_cache
-        self.stats = SequenceStats(num_prompt_tokens=prompt.size, submitted_ns=time.monotonic_ns())
-        self._sink = request.sink
+        super().__init__(request, prompt, max_tokens, max_tokens)
         self._sampler = sampler
         self._speculation = speculation
-        self._eog = frozenset[int]() if request.sampling.ignore_eos else request.eog
-        self._max_tokens = max_tokens
-        self._place: tuple[int, int] | None = None
 
     def guess(self, room: int, price: Price) -> None:
         """Put the guesses that are worth verifying after the known tokens."""
@@ -192,29 +232,6 @@ class Generation(Sequence):
         if reason is None and stats.num_completion_tokens == self._max_tokens:
             reason = "length"
         return None if reason is None else Ending(reason)
-
-    def wait_at(self, position: int, pending: int) -> None:
-        """Tell the sink, if it does not know; a sequence that was preempted has its stream already."""
-        if self.is_admitted or self._place == (position, pending):
-            return
-        self._place = (position, pending)
-        self._sink.waiting(position, pending)
-
-    def join(self, cache_note: str) -> None:
-        """Tell the sink, with the number of cached tokens."""
-        self.stats.admitted_ns = time.monotonic_ns()
-        self.stats.num_cached_tokens = self.num_computed
-        self._sink.admitted(self.stats, cache_note)
-
-    def end(self, ending: Ending) -> None:
-        """Tell the sink."""
-        self.stats.finished_ns = time.monotonic_ns()
-        self._sink.finished(ending.reason, self.stats, ending.eog_token)
-
-    def fail(self, error: JackfieldError) -> None:
-        """Tell the sink."""
-        self.stats.finished_ns = time.monotonic_ns()
-        self._sink.failed(error)
 
 
 class Pooling(Sequence):

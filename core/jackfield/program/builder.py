@@ -427,7 +427,13 @@ class Builder(ShapeChecks):
             )
         self._check_order((hidden, logits))
         return Program(
-            self.architecture, tuple(self._ops), tuple(self._states), logits, hidden, context_length, diffusion
+            self.architecture,
+            tuple(self._ops),
+            tuple(self._states),
+            logits,
+            hidden,
+            context_length,
+            diffusion,
         )
 
     # ---- inside ----

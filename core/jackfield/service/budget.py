@@ -62,11 +62,14 @@ def _limits(
     program: Program, config: EngineConfig, num_threads: int, context: int, cache_tokens: int
 ) -> Limits:
     slots = config.max_sequences + SPARE_STATE_SLOTS if program.is_recurrent else 0
+    canvas = program.diffusion.canvas_length if program.diffusion is not None else 0
+    # as many canvases together as there are rows for: each output row costs a row of logits
+    canvases = min(config.max_sequences, max(1, config.max_rows // canvas)) if canvas else 0
     return Limits(
         num_pages=-(-max(cache_tokens, context) // config.page_size) + 1,
         page_size=config.page_size,
-        max_rows=config.max_rows,
-        max_outputs=max(64, config.max_sequences),
+        max_rows=max(config.max_rows, canvas),
+        max_outputs=max(64, config.max_sequences, canvases * canvas),
         max_sequences=config.max_sequences,
         max_context=context,
         num_state_slots=slots,

@@ -143,9 +143,14 @@ def pooling_of(checkpoint: Checkpoint) -> PoolingKind | None:
 
 
 def capabilities_of(
-    chat_format: ChatFormat, tokenizer: Tokenizer, template: ChatTemplate, pooling: PoolingKind | None
+    chat_format: ChatFormat,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    pooling: PoolingKind | None,
+    *,
+    is_diffusion: bool = False,
 ) -> list[str]:
-    """Return what the model can be asked for, by its format, its template and its vocabulary."""
+    """Return what the model can be asked for, by its format, its template, its vocabulary and how it writes."""
     special = tokenizer.special
     can = {
         "tools": chat_format.supports_tools and template.capabilities.takes_tools,
@@ -153,6 +158,8 @@ def capabilities_of(
         "insert": None not in (special.fim_prefix, special.fim_suffix, special.fim_middle),
         "embedding": pooling is not None,
     }
+    if is_diffusion:  # it writes whole blocks: no token of them can be forbidden before the others are there
+        can |= {"tools": False, "thinking": False}
     return ["completion", *(name for name, is_so in can.items() if is_so)]
 
 

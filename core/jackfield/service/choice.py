@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import secrets
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from typing import Protocol
 from jackfield.engine.contract import SampledToken, SequenceStats
 from jackfield.errors import JackfieldError
 from jackfield.service.events import (
+    CanvasPreview,
     Event,
     FinishReason,
     TextDelta,
@@ -126,6 +128,8 @@ class Choice:
     _may_hold_content: bool = False
     _stop_text: str | None = None
     _reason: FinishReason | None = None
+    _joined: list[str] | None = None
+    """Text of a block, while one is taken: it goes out as one delta."""
 
     def __post_init__(self) -> None:
         self._stops = self.make_stops()
@@ -148,6 +152,23 @@ class Choice:
             log.exception("choice %d cannot take token %d", self.index, token.id)
             self.owner.broke(JackfieldError("the generated text could not be read; the log has the cause"))
             self._reason = "cancelled"
+        return self._reason
+
+    def canvas(self, token_ids: Sequence[int], step: int, num_steps: int) -> None:
+        """Show the answer as it would be if the block were done; control tokens are left out."""
+        text = itertools.takewhile(lambda token_id: token_id not in self.tokenizer.special.eog, token_ids)
+        pieces = [self.tokenizer.piece(id) for id in text if not self.tokenizer.is_control(id)]
+        preview = "".join(self._content) + b"".join(pieces).decode("utf-8", "replace")
+        self._emit(CanvasPreview(preview, step, num_steps, self.index))
+
+    def block(self, token_ids: Sequence[int]) -> FinishReason | None:
+        """Take a block's tokens, and send what they say at once."""
+        self._joined = []
+        for token_id in token_ids:
+            if self.token(SampledToken(token_id)) is not None:
+                break
+        self._release_joined()
+        self._joined = None
         return self._reason
 
     def finished(self, reason: FinishReason, stats: SequenceStats, eog_token: int | None) -> None:
@@ -247,8 +268,18 @@ class Choice:
             self._reason = "tool_calls"
 
     def _emit(self, event: Event) -> None:
+        if self._joined is not None and isinstance(event, TextDelta):
+            self._joined.append(event.text)
+            return
+        self._release_joined()
         if not self.owner.emit(event):
             self._reason = "cancelled"
+
+    def _release_joined(self) -> None:
+        joined, self._joined = self._joined, None
+        if joined and not self.owner.emit(TextDelta("".join(joined), self.index)):
+            self._reason = "cancelled"
+        self._joined = [] if joined is not None else None
 
     # ---- log-probabilities and the end ----
 

@@ -80,6 +80,7 @@ def open_model(config: EngineConfig, host: Host, progress: OpenProgress | None =
             vocab_size=opened.program.vocab_size,
             context_length=opened.limits.max_context,
             is_recurrent=opened.program.is_recurrent,
+            diffusion=opened.program.diffusion,
             samplers=host.samplers(),
             make_drafter=PromptLookup if config.speculation == "auto" else None,
             vocabulary=tokenizer,
@@ -144,6 +145,7 @@ def _info(
 ) -> ModelInfo:
     path: Path = checkpoint.path
     pooling = pooling_of(checkpoint)
+    diffusion = opened.program.diffusion
     return ModelInfo(
         file=path.name,
         name=path.name.removesuffix(".gguf"),
@@ -160,10 +162,13 @@ def _info(
         backend=opened.backend,
         chat_template=template.sources.main,
         chat_format=format_name,
-        capabilities=capabilities_of(chat_format, tokenizer, template, pooling),
+        capabilities=capabilities_of(
+            chat_format, tokenizer, template, pooling, is_diffusion=diffusion is not None
+        ),
         metadata=metadata_of(checkpoint),
         tensors=tensors_of(checkpoint),
         load_ns=time.monotonic_ns() - started_ns,
         resident_bytes=opened.resident_bytes,
         pooling=pooling,
+        canvas_length=diffusion.canvas_length if diffusion is not None else None,
     )

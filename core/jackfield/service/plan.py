@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from jackfield.constrain.instructions import instructed
 from jackfield.errors import Unsupported
+from jackfield.service.block_requests import refuse_beyond_blocks, unused_note
 from jackfield.service.config import EngineConfig
 from jackfield.service.history import TokenHistory
 from jackfield.service.hosting import HostedModel
@@ -50,6 +51,8 @@ def make_plan(
     """
     check_request(request, model.tokenizer.vocab_size)
     _check_media(request, model)
+    if model.info.canvas_length is not None:
+        refuse_beyond_blocks(request, model.info.file)
     think = _resolve_think(request, model, config)
     is_spliced = config.splice and not request.reset_session
     prompt = make_prompt(
@@ -68,7 +71,7 @@ def make_plan(
         thinking_budget=thinking_budget(
             request.thinking_budget, max_tokens, config.answer_reserve, len(thinking_end)
         ),
-        note="; ".join(note for note in (prompt.note, _tools_note(request, model)) if note),
+        note="; ".join(note for note in _notes(prompt, request, model) if note),
     )
 
 
@@ -97,6 +100,11 @@ def _resolve_think(request: GenerationRequest, model: HostedModel, config: Engin
     if request.think is None:
         return config.default_think if can_think else False
     return request.think
+
+
+def _notes(prompt: Prompt, request: GenerationRequest, model: HostedModel) -> list[str]:
+    is_diffusion = model.info.canvas_length is not None
+    return [prompt.note, _tools_note(request, model), unused_note(request.sampling) if is_diffusion else ""]
 
 
 def _tools_note(request: GenerationRequest, model: HostedModel) -> str:

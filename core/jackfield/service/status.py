@@ -23,6 +23,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
         digest: ``sha256`` hex of the file's header and size: stable, cheap, not of the whole file.
         pooling: How the model's rows become a text's vector; ``None`` for one that cannot embed.
         tensors: Name, type and shape (numpy order) of each tensor.
+        canvas_length: Tokens of a block, for a diffusion model; ``None`` for one that writes token by token.
     """
 
     file: str
@@ -47,6 +48,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
     resident_bytes: int = 0
     projector: str | None = None
     pooling: Literal["mean", "first", "last"] | None = "mean"
+    canvas_length: int | None = None
 
 
 class EngineLoad(msgspec.Struct, frozen=True):

@@ -39,6 +39,8 @@ class Recorder:
     reason: FinishReason | None = None
     eog_token: int | None = None
     error: JackfieldError | None = None
+    previews: list[tuple[list[int], int, int]] = field(default_factory=list[tuple[list[int], int, int]])
+    blocks: list[list[int]] = field(default_factory=list[list[int]])
     num_endings: int = 0
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -69,6 +71,19 @@ class Recorder:
         assert self.note is not None, "a token before admission"
         self.picked.append(token)
         return self.on_token(token) if self.on_token is not None else None
+
+    def canvas(self, token_ids: Sequence[int], step: int, num_steps: int) -> None:
+        """Note what a block looks like."""
+        assert not self.num_endings, "a preview after the end"
+        assert self.note is not None, "a preview before admission"
+        self.previews.append((list(token_ids), step, num_steps))
+
+    def block(self, token_ids: Sequence[int]) -> FinishReason | None:
+        """Note the block, and its tokens up to one that ends the answer."""
+        self.blocks.append(list(token_ids))
+        return next(
+            (reason for id in token_ids if (reason := self.token(SampledToken(id))) is not None), None
+        )
 
     def finished(self, reason: FinishReason, stats: SequenceStats, eog_token: int | None) -> None:
         """Note the end."""

@@ -15,9 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from jackfield.backend import Limits, Step
+from jackfield.engine.canvas import Canvas
 from jackfield.errors import BackendError
 
-__all__ = ["PagedDouble", "expected_greedy", "expected_hidden", "expected_logits"]
+__all__ = [
+    "PagedDouble",
+    "expected_canvas_logits",
+    "expected_greedy",
+    "expected_hidden",
+    "expected_logits",
+]
 
 F32 = npt.NDArray[np.float32]
 U64 = npt.NDArray[np.uint64]
@@ -72,14 +79,15 @@ class PagedDouble:
         wanted = set(step.output_rows.tolist())
         hashes: list[int] = []
         bad: list[bool] = []
+        _, ends = step.sight()
         for b in range(step.row_starts.size - 1):
             start, stop = int(step.row_starts[b]), int(step.row_starts[b + 1])
             text = self._write(step, b, start, stop)
             for row in range(start, stop):
-                seen = text[: int(step.positions[row]) + 1]
+                seen = text[: int(ends[row]) + 1]
                 state = self._advance_state(step, b, row)
                 if row in wanted:
-                    hashes.append(_text_hash(seen, state))
+                    hashes.append(_text_hash(_known(step, row, seen), state))
                     bad.append(bool(self._bad.intersection(seen.tolist())))
         self.num_rows += step.tokens.size
         self.steps.append((step.tokens.size, step.row_starts.size - 1))
@@ -163,6 +171,8 @@ class PagedDouble:
         assert step.positions.max() < limits.max_context
         tables = [value for value in vars(step).values() if isinstance(value, np.ndarray)]
         assert all(table.flags.c_contiguous for table in tables)
+        assert step.canvases is None or step.canvases.size == num_sequences
+        assert step.soft_tokens is None or step.soft_tokens.starts.size == num_rows + 1
         assert all(table.dtype == np.int32 for table in tables)
         self._check_pages(step)
         if self.is_recurrent:
@@ -184,6 +194,30 @@ class PagedDouble:
             written.update(table[int(positions[0]) // size : num_pages].tolist())
         shared = {page for page in written if readers[page] > 1}
         assert not shared, f"pages {shared} are written by one sequence and belong to another as well"
+
+
+def expected_canvas_logits(text: Sequence[int], canvas: Canvas, vocab_size: int) -> F32:
+    """Return the logits of a canvas behind a text, from the tokens and its own last distributions alone."""
+    whole = np.array([*text, *canvas.tokens.tolist()], np.int64)
+    soft = canvas.soft
+    rows = []
+    for i in range(canvas.tokens.size):
+        known: Iterable[int] = () if soft is None else soft.ids[soft.starts[i] : soft.starts[i + 1]].tolist()
+        rows.append(_logits(_text_hash(_canvas_sight(whole, len(text) + i, known), 0), vocab_size))
+    return np.stack(rows)
+
+
+def _known(step: Step, row: int, text: I64) -> I64:
+    """Return what a row's logits depend on: its text; for a row of a canvas its place and soft tokens, too."""
+    if not step.canvas_rows()[row]:
+        return text
+    soft = step.soft_tokens
+    known: Iterable[int] = () if soft is None else soft.ids[soft.starts[row] : soft.starts[row + 1]].tolist()
+    return _canvas_sight(text, int(step.positions[row]), known)
+
+
+def _canvas_sight(text: I64, position: int, known: Iterable[int]) -> I64:
+    return np.array([*text, position, *known], np.int64)
 
 
 def expected_logits(text: Sequence[int], vocab_size: int, *, is_recurrent: bool = False) -> F32:

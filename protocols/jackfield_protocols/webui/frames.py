@@ -36,6 +36,8 @@ class ChatFrames:
         self._num_prompt_tokens = 0
         self._num_cached_tokens = 0
         self._calls: list[dict[str, Any]] = []
+        self._preview: CanvasPreview | None = None
+        self._text: list[str] = []
 
     def render(self, event: Event) -> Iterable[bytes]:
         """Return the frames of one event."""
@@ -46,11 +48,12 @@ class ChatFrames:
                 self._num_prompt_tokens = event.num_prompt_tokens
                 self._num_cached_tokens = event.num_cached_tokens
             case TextDelta():
-                yield _frame({"token": event.text})
+                yield _frame(self._text_frame(event.text))
             case ThinkingDelta():
                 yield _frame({"thinking": event.text})
             case CanvasPreview():
-                yield _frame(_preview(event))
+                self._preview = event
+                yield _frame(_replacement(event.text, event, is_preview=True))
             case ToolCallDone():
                 self._calls.append({"name": event.name, "arguments": event.arguments})
             case Finished():
@@ -67,6 +70,13 @@ class ChatFrames:
     def heartbeat(self) -> bytes:
         """Return a comment."""
         return b": working\n\n"
+
+    def _text_frame(self, text: str) -> dict[str, Any]:
+        """Return what shows new text: behind the old, or in place of a preview of all of it."""
+        self._text.append(text)
+        if self._preview is None:
+            return {"token": text}
+        return _replacement("".join(self._text), self._preview, is_preview=False)
 
     def _finished(self, event: Finished) -> Iterable[bytes]:
         if self._calls:
@@ -96,12 +106,12 @@ class ChatFrames:
         }
 
 
-def _preview(event: CanvasPreview) -> dict[str, Any]:
+def _replacement(text: str, event: CanvasPreview, *, is_preview: bool) -> dict[str, Any]:
     return {
-        "replace": event.text,
+        "replace": text,
         "diffusionStep": event.step,
         "diffusionTotal": event.num_steps,
-        "preview": event.step < event.num_steps,
+        "preview": is_preview,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 __all__ = ["Draws"]
 
@@ -22,3 +23,8 @@ class Draws:
     def uniform(self) -> float:
         """Return the next number in [0, 1), with 53 random bits."""
         return (int(self._bits.random_raw()) >> 11) * 2.0**-53
+
+    def uniforms(self, count: int) -> npt.NDArray[np.float64]:
+        """Return the next numbers, as many calls of ``uniform`` would."""
+        raw = self._bits.random_raw(count)
+        return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from jackfield.service.requests import Sampling
 
-__all__ = ["Penalties", "allowed_by", "bias_arrays", "is_allowed", "sorted_ids"]
+__all__ = ["FixedEdits", "Penalties", "allowed_by", "bias_arrays", "is_allowed", "sorted_ids"]
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
@@ -20,6 +20,22 @@ HUGE = 1e30
 """Parameters are cut to this: any logit it touches is out of the draw, and float32 does not overflow."""
 LARGEST = np.float32(3e38)
 """Leaves room for the other penalties below float32's end."""
+
+
+class FixedEdits:
+    """What is done to every row alike: the bias, and the ids that are never picked."""
+
+    def __init__(self, sampling: Sampling, never: Iterable[int], vocab_size: int) -> None:
+        self._bias = bias_arrays(sampling.logit_bias)
+        self._never = sorted_ids(never, vocab_size)
+
+    def applied(self, logits: F32) -> F32:
+        """Return an edited copy of a row."""
+        edited = logits.copy()
+        if self._bias is not None:
+            edited[self._bias[0]] += self._bias[1]
+        edited[self._never] = -np.inf
+        return edited
 
 
 class Penalties:

@@ -21,7 +21,7 @@ from jackfield.engine.sampling.logprobs import with_logprobs
 from jackfield.engine.sampling.stages import core_stages
 from jackfield.errors import NumericalError
 
-__all__ = ["Sampler"]
+__all__ = ["Sampler", "not_finite"]
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
@@ -74,7 +74,7 @@ class Sampler:
         best = int(logits.argmax())
         # argmax and max stop at a NaN, so the best value tells of any NaN and of +inf
         if not np.isfinite(logits[best]):
-            raise _not_finite(logits, best, len(history))
+            raise not_finite(logits, best, len(history))
         forbidden = self._not_yet if num_picked < self._min_tokens else self._never
         bits = self._mask.bitmask() if self._mask is not None else None
         if self._is_plain and not _is_among(best, forbidden) and (bits is None or is_allowed(bits, best)):
@@ -164,7 +164,8 @@ def _block_sums(weights: F32) -> F32:
     return sums
 
 
-def _not_finite(logits: F32, best: int, position: int) -> NumericalError:
+def not_finite(logits: F32, best: int, position: int) -> NumericalError:
+    """Return the error of a row whose largest logit, or NaN, is at ``best``."""
     count = int(np.count_nonzero(~np.isfinite(logits)))
     return NumericalError(
         f"the model produced logits that are not finite at position {position} ({count} of {logits.size}, "
