@@ -81,8 +81,6 @@ def test_every_event_has_its_frame(open_page: Any) -> None:
         0.1,
         Admitted(MODEL, 10, 0, 50),
         ThinkingDelta("let me see"),
-        CanvasPreview("H_ll_", 3, 8),
-        CanvasPreview("Hello", 8, 8),
         TextDelta("Hello"),
         ToolCallDelta(0, id="call_1", name="weather"),
         ToolCallDelta(0, arguments='{"city":'),
@@ -95,8 +93,6 @@ def test_every_event_has_its_frame(open_page: Any) -> None:
     assert frames[:-1] == [
         {"queue_position": 2, "queue_pending": 3},
         {"thinking": "let me see"},
-        {"replace": "H_ll_", "diffusionStep": 3, "diffusionTotal": 8, "preview": True},
-        {"replace": "Hello", "diffusionStep": 8, "diffusionTotal": 8, "preview": False},
         {"token": "Hello"},
         {
             "tool_calls": [
@@ -107,6 +103,26 @@ def test_every_event_has_its_frame(open_page: Any) -> None:
     ]
     assert frames[-1]["finishReason"] == "tool_calls"
     assert (frames[-1]["kvReusedTokens"], frames[-1]["kvReusePercent"]) == (0, 0.0)
+
+
+def test_a_diffusion_models_blocks_replace_the_whole_text(open_page: Any) -> None:
+    script = [
+        Admitted(MODEL, 10, 0, 50),
+        CanvasPreview("H_ll_", 1, 8),
+        CanvasPreview("Hello", 2, 8),
+        TextDelta("Hello "),
+        CanvasPreview("Hello wxrld", 8, 8),
+        TextDelta("world"),
+        finished(11, "stop", 0),
+    ]
+    frames = frames_of(chat(open_page(FakeService(script=script))))
+    assert frames[:-1] == [
+        {"replace": "H_ll_", "diffusionStep": 1, "diffusionTotal": 8, "preview": True},
+        {"replace": "Hello", "diffusionStep": 2, "diffusionTotal": 8, "preview": True},
+        {"replace": "Hello ", "diffusionStep": 2, "diffusionTotal": 8, "preview": False},
+        {"replace": "Hello wxrld", "diffusionStep": 8, "diffusionTotal": 8, "preview": True},
+        {"replace": "Hello world", "diffusionStep": 8, "diffusionTotal": 8, "preview": False},
+    ]
 
 
 def test_the_token_limit_is_told(open_page: Any) -> None:
