@@ -64,16 +64,18 @@ class Distributions:
         weights: list[F32] = []
         for i, row in enumerate(logits):
             scores = edits.applied(row) / np.float32(temperature)
-            best = likeliest[i] = int(scores.argmax())
+            best = int(scores.argmax())
             if not np.isfinite(scores[best]):  # argmax stops at a NaN
                 raise not_finite(row, best, i)
             powers = np.exp(scores - scores[best])
             reached = np.cumsum(powers, dtype=np.float64)
             shares = powers / np.float32(reached[-1])
-            kept = np.flatnonzero(shares >= NEGLIGIBLE).astype(np.int32)
+            kept: I32 = np.flatnonzero(shares >= NEGLIGIBLE).astype(np.int32)
             # H = ln Σ e^z − Σ p z, with z relative to the best; what is impossible adds nothing
             entropies[i] = np.log(reached[-1]) - float(shares[kept] @ (scores[kept] - scores[best]))
-            drawn[i] = min(int(np.searchsorted(reached, uniforms[i] * reached[-1], side="right")), kept[-1])
+            place = int(np.searchsorted(reached, uniforms[i] * reached[-1], side="right"))
+            drawn[i] = min(place, int(kept[-1]))
+            likeliest[i] = best
             ids.append(kept)
             weights.append(shares[kept])
         starts = np.cumsum([0, *map(len, ids)], dtype=np.int64)

@@ -200,7 +200,7 @@ def expected_canvas_logits(text: Sequence[int], canvas: Canvas, vocab_size: int)
     """Return the logits of a canvas behind a text, from the tokens and its own last distributions alone."""
     whole = np.array([*text, *canvas.tokens.tolist()], np.int64)
     soft = canvas.soft
-    rows = []
+    rows: list[F32] = []
     for i in range(canvas.tokens.size):
         known: Iterable[int] = () if soft is None else soft.ids[soft.starts[i] : soft.starts[i + 1]].tolist()
         rows.append(_logits(_text_hash(_canvas_sight(whole, len(text) + i, known), 0), vocab_size))

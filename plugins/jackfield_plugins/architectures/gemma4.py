@@ -1,4 +1,4 @@
-"""Gemma 4: E2B, E4B, 12B, 31B and 26B-A4B, their text part.
+"""Gemma 4: E2B, E4B, 12B, 31B and 26B-A4B, their text part, and DiffusionGemma on the layers of 26B-A4B.
 
 Published by Google DeepMind, 2026.
 
@@ -16,6 +16,16 @@ Differs from gemma3:
   their kind that has;
 - the E-series gives each layer an input of its own, from a second embedding and from the first;
 - 26B-A4B runs experts beside the dense feed-forward; their router reads the residual stream.
+
+DiffusionGemma writes in blocks that it refines as a whole. The same weights serve two kinds of rows:
+
+    text:    x = √D · embedding                                 layers scaled by ``enc_layer_output_scale``
+    canvas:  x = norm(√D · embedding + mlp(norm(soft)))         layers scaled by ``layer_output_scale``
+    soft = √D · Σ_v p_v embedding_v                             p from the canvas's last logits, 0 at first
+
+- Text, the prompt and finished blocks, is only read: causally, for its keys and values.
+- A canvas is written. Its rows see each other in both directions, and text as the first of them does; its keys and
+  values live for one step, and the finished block's take their place.
 """
 
 from __future__ import annotations
@@ -29,6 +39,7 @@ from jackfield.descriptors import ArchitectureDescriptor
 from jackfield.errors import CheckpointError
 from jackfield.hooks import hookimpl
 from jackfield.program import (
+    BlockDiffusion,
     Buffer,
     Builder,
     GluKind,
@@ -37,6 +48,7 @@ from jackfield.program import (
     Program,
     RopeLayout,
     RopeTable,
+    Weight,
     has_experts,
     layers,
     read_expert_counts,
@@ -50,10 +62,12 @@ from jackfield.program import (
 if TYPE_CHECKING:
     from jackfield.gguf import Checkpoint
 
-__all__ = ["build", "jackfield_architectures"]
+__all__ = ["build", "build_diffusion", "jackfield_architectures"]
 
 WINDOWED_BASE = 10000.0
 MAX_WIDTH = 1 << 20
+LONGEST_CANVAS = 8192
+MOST_STEPS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -261,13 +275,76 @@ def injection(b: Builder, c: Config, layer: int, x: Buffer, extra: Buffer) -> Bu
     return layers.rms_norm(b, y, f"{block}.post_norm", c.sizes.layer_norm_rms_epsilon)
 
 
+# ---- block diffusion ----
+
+
+def read_diffusion(checkpoint: Checkpoint) -> BlockDiffusion:
+    """Read how blocks are refined; published files leave all but the length to the defaults."""
+    data, default = checkpoint.metadata, BlockDiffusion(1)
+    return BlockDiffusion(
+        canvas_length=data.integer("diffusion.canvas_length", minimum=1, maximum=LONGEST_CANVAS),
+        max_steps=data.integer("diffusion.eb_max_steps", default.max_steps, minimum=1, maximum=MOST_STEPS),
+        t_min=data.number("diffusion.eb_t_min", default.t_min, minimum=1e-3, maximum=1e3),
+        t_max=data.number("diffusion.eb_t_max", default.t_max, minimum=1e-3, maximum=1e3),
+        entropy_bound=data.number("diffusion.eb_entropy_bound", default.entropy_bound, minimum=0),
+        stability_threshold=data.integer(
+            "diffusion.eb_stability_threshold", default.stability_threshold, minimum=0, maximum=MOST_STEPS
+        ),
+        confidence_threshold=data.number(
+            "diffusion.eb_confidence_threshold", default.confidence_threshold, minimum=0
+        ),
+    )
+
+
+def build_diffusion(checkpoint: Checkpoint) -> Program:
+    """Write the forward pass of a diffusion-gemma checkpoint."""
+    c, diffusion = read_config(checkpoint), read_diffusion(checkpoint)
+    eps = c.sizes.layer_norm_rms_epsilon
+    b = Builder(c.sizes.architecture, checkpoint.tensors)
+    table = b.weight("token_embd.weight", c.sizes.vocab_size, c.sizes.embedding_length)
+    text = b.embed(table, scale=math.sqrt(c.sizes.embedding_length))
+    x = b.choose_rows(canvas=canvas_input(b, c, table, text), text=text)
+    caches: list[KvCache] = []
+    for layer in range(c.sizes.block_count):
+        block = f"blk.{layer}"
+        y = attention(b, c, layer, layers.rms_norm(b, x, f"{block}.attn_norm", eps), caches)
+        x = b.add(x, layers.rms_norm(b, y, f"{block}.post_attention_norm", eps))
+        if layer == c.sizes.block_count - 1:
+            x = b.select_rows(x)  # only the rows whose logits are wanted need the rest
+        y = mixture(b, c, layer, x) if c.expert_count else feed_forward(b, c, layer, x)
+        x = b.add(x, layers.rms_norm(b, y, f"{block}.post_ffw_norm", eps))
+        x = b.choose_rows(
+            canvas=b.scale(x, weight=b.weight(f"{block}.layer_output_scale.weight", 1)),
+            text=b.scale(x, weight=b.weight(f"{block}.enc_layer_output_scale.weight", 1)),
+        )
+    hidden, logits = layers.output_head(b, x, c.sizes)
+    logits = b.softcap(logits, c.final_logit_softcapping)
+    return b.finish(hidden, logits, c.sizes.context_length, diffusion)
+
+
+def canvas_input(b: Builder, c: Config, table: Weight, embedding: Buffer) -> Buffer:
+    """Return a canvas's rows: their embedding and what self-conditioning makes of their last distribution."""
+    eps, inner = c.sizes.layer_norm_rms_epsilon, c.sizes.feed_forward_length[0]
+    soft = b.soft_embed(table, scale=math.sqrt(c.sizes.embedding_length))
+    h = layers.rms_norm(b, soft, "self_cond_pre_norm", eps)
+    gate, up = layers.linear(b, h, "self_cond_gate", inner), layers.linear(b, h, "self_cond_up", inner)
+    conditioned = layers.linear(b, b.glu(gate, up, GluKind.GELU), "self_cond_down", embedding.width)
+    return b.rms_norm(b.add(embedding, conditioned), None, eps)
+
+
 @hookimpl
 def jackfield_architectures() -> Sequence[ArchitectureDescriptor]:
-    """Declare the family."""
+    """Declare both families."""
     return [
         ArchitectureDescriptor(
             name="gemma4",
             summary="Gemma 4, text",
             factory="jackfield_plugins.architectures.gemma4:build",
-        )
+        ),
+        ArchitectureDescriptor(
+            name="diffusion-gemma",
+            summary="DiffusionGemma: block text diffusion",
+            factory="jackfield_plugins.architectures.gemma4:build_diffusion",
+            aliases=("diffusion_gemma",),
+        ),
     ]
