@@ -23,6 +23,7 @@ __all__ = [
     "Executable",
     "KvType",
     "Limits",
+    "MachineRates",
     "MemoryEstimate",
     "OpenProgress",
     "SoftTokens",
@@ -130,6 +131,14 @@ class SoftTokens:
 
 
 @dataclass(frozen=True)
+class MachineRates:
+    """What the machine can do at best, all threads together; multiplying and adding are two operations."""
+
+    read_bytes_per_s: float
+    int8_ops_per_s: float
+
+
+@dataclass(frozen=True)
 class Step:
     """One step: T token rows of B sequences, the rows of a sequence side by side and in order.
 
@@ -221,6 +230,10 @@ class Backend(Protocol):
 
     def describe(self) -> Mapping[str, str]:
         """Return facts about this machine for ``doctor``, such as the instruction set and the kernel cache."""
+        ...
+
+    def measure(self, num_threads: int) -> MachineRates | None:
+        """Measure this machine for a second or two; ``None`` for a backend that is not bound by its rates."""
         ...
 
     def cannot_run(self, program: Program, weights: WeightSource) -> str | None:

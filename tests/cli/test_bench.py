@@ -7,10 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from jackfield.bench.figures import Figures, median_figures
+from jackfield.backend import MachineRates
+from jackfield.bench.busy import BusyCores
+from jackfield.bench.figures import Figures, Workload, median_figures
+from jackfield.bench.mixtures import tensor_types
+from jackfield.bench.report import summarise
 from jackfield.bench.shapes import write_shape
+from jackfield.bench.traffic import decode_bytes
 from jackfield.cli import main
+from jackfield.engine.loading import build_program
 from jackfield.errors import ConfigError
+from jackfield.gguf import open_checkpoint
+from jackfield.host import Host
 from jackfield.testing.tiny import make_checkpoint
 
 
@@ -41,6 +49,52 @@ def test_a_shape_is_written_once(tmp_path: Path):
     assert write_shape("tiny", "Q4_K_M", tmp_path).stat().st_mtime_ns == written
     with pytest.raises(ConfigError, match=r"no shape 'tinny'.*Did you mean 'tiny'"):
         write_shape("tinny", "Q8_0", tmp_path)
+
+
+def test_guesses_are_measured_on_the_same_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = make_checkpoint(tmp_path / "tiny.gguf", "llama")
+    command = ["bench", "--model", str(path), "--backend", "reference", "--json", "--runs", "1", "--guess"]
+    assert main([*command, "--prefill", "8", "--decode", "8"]) == 0
+    found = json.loads(capsys.readouterr().out)["guessing"]
+    assert set(found) == {"plain_tokens_per_s", "tokens_per_s", "accepted", "rejected"}
+
+
+def test_busy_processes_are_gone_afterwards():
+    with BusyCores(2) as busy:
+        processes = list(busy.processes)
+        assert [process.poll() for process in processes] == [None, None]
+    assert all(process.poll() is not None for process in processes)
+
+
+def test_the_bandwidth_is_compared_with_the_weights_that_a_token_reads():
+    runs = [Figures(1.0, rate, 1.0, 0.0, 0, context_tokens_per_s={64: 9.0}) for rate in (5.0, 7.0, 8.0)]
+    rates = MachineRates(read_bytes_per_s=1000.0, int8_ops_per_s=1.0)
+    found = summarise("m.gguf", "cpu", Workload(), runs, [], rates, decode_bytes=100)
+    assert found["decode_read_share"] == pytest.approx(0.9)
+
+
+def test_a_mixture_has_more_bits_in_half_of_the_layers():
+    bulk, better = tensor_types("Q4_K_M", 28)
+    layers = [i for i in range(28) if f"blk.{i}.ffn_down.weight" in better]
+    assert (bulk, better["token_embd.weight"]) == ("Q4_K", "Q6_K")
+    assert layers == [0, 1, 2, 5, 8, 11, 14, 17, 20, 23, 24, 25, 26, 27]
+    assert tensor_types("Q6_K", 28) == ("Q6_K", {})
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3moe"])
+def test_a_token_reads_every_matrix_and_the_chosen_experts_only(tmp_path: Path, family: str):
+    path = make_checkpoint(tmp_path / "tiny.gguf", family, tensor_type="F32")
+    with open_checkpoint(path) as checkpoint:
+        tensors = checkpoint.tensors
+        found = decode_bytes(build_program(checkpoint, Host()), tensors)
+        num_used = checkpoint.metadata.integer(f"{family}.expert_used_count", 0)
+        expected = 0
+        for name, tensor in tensors.items():
+            if len(tensor.shape) == 3:
+                expected += tensor.data.nbytes * num_used // tensor.shape[0]
+            elif len(tensor.shape) == 2 and (name != "token_embd.weight" or "output.weight" not in tensors):
+                expected += tensor.data.nbytes
+    assert found == expected
 
 
 def test_an_interpreter_without_the_peer_is_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

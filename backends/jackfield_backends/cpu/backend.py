@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jackfield.backend import Executable, Limits, MemoryEstimate, OpenProgress, WeightSource
+from jackfield.backend import Executable, Limits, MachineRates, MemoryEstimate, OpenProgress, WeightSource
 from jackfield.errors import BackendError, JackfieldError
 from jackfield.program import Program
 from jackfield.program.ops import Embed, ExpertFeedForward, Linear
@@ -16,6 +16,7 @@ from jackfield_backends.cpu.executable import CpuExecutable, survey_program
 from jackfield_backends.cpu.formats import FORMATS
 from jackfield_backends.cpu.kv_layout import KV_TYPES
 from jackfield_backends.cpu.lowering import LOWERERS
+from jackfield_backends.cpu.rates import measure_rates
 
 __all__ = ["CpuBackend"]
 
@@ -50,6 +51,11 @@ class CpuBackend:
             "processor": isa.host_cpu(),
             "kernel cache": str(directory) if directory else "none: kernels are compiled at each start",
         }
+
+    def measure(self, num_threads: int) -> MachineRates:
+        """Measure how fast memory is read and bytes are multiplied."""
+        self._choose()
+        return measure_rates(num_threads, self._cache or ObjectCache())
 
     def cannot_run(self, program: Program, weights: WeightSource) -> str | None:
         """Return the first op or block format that it lacks."""

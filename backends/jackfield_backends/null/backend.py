@@ -29,6 +29,9 @@ class NullBackend:
         """Return nothing: the machine does not matter."""
         return {}
 
+    def measure(self, num_threads: int) -> None:
+        """Return ``None``: nothing is computed."""
+
     def cannot_run(self, program: Program, weights: WeightSource) -> str | None:
         """Return ``None``: no op is run."""
         return None

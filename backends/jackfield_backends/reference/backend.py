@@ -30,6 +30,9 @@ class ReferenceBackend:
         """Return what it computes with."""
         return {"arithmetic": f"float32, numpy {np.__version__}"}
 
+    def measure(self, num_threads: int) -> None:
+        """Return ``None``: it is slow whatever the machine."""
+
     def cannot_run(self, program: Program, weights: WeightSource) -> str | None:
         """Return which op has no meaning here; ``None`` when every op has one."""
         try:

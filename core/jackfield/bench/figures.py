@@ -24,6 +24,8 @@ class Workload:
         streams: Numbers of sequences to decode together.
         contexts: Lengths at which single-stream decoding is measured as well.
         threads: Threads to compute with.
+        guess: Whether to measure decoding with guesses as well.
+        busy: Processes that use a core each while prefill and decoding are measured once more.
     """
 
     prefill: int = 512
@@ -31,6 +33,8 @@ class Workload:
     streams: tuple[int, ...] = ()
     contexts: tuple[int, ...] = ()
     threads: int = 1
+    guess: bool = False
+    busy: int = 0
 
     @property
     def longest(self) -> int:
@@ -45,7 +49,15 @@ class Workload:
 
 @dataclass(frozen=True)
 class Figures:
-    """One run. Rates are tokens a second; ``None`` is what was not measured."""
+    """One run. Rates are tokens a second; a table is empty where nothing was measured.
+
+    Attributes:
+        batch_tokens_per_s: By the number of streams, all together.
+        context_tokens_per_s: By the tokens of context.
+        guessing: One more stream, decoded without (``plain_tokens_per_s``) and with guesses (``tokens_per_s``),
+            and how many of them were ``accepted`` and ``rejected``.
+        busy: ``prefill_tokens_per_s`` and ``decode_tokens_per_s`` beside busy processes.
+    """
 
     prefill_tokens_per_s: float
     decode_tokens_per_s: float
@@ -54,6 +66,8 @@ class Figures:
     resident_bytes: int
     batch_tokens_per_s: dict[int, float] = field(default_factory=dict[int, float])
     context_tokens_per_s: dict[int, float] = field(default_factory=dict[int, float])
+    guessing: dict[str, float] = field(default_factory=dict[str, float])
+    busy: dict[str, float] = field(default_factory=dict[str, float])
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values; keys of the inner tables become texts."""
@@ -63,7 +77,7 @@ class Figures:
         return values
 
 
-TABLES = ("batch_tokens_per_s", "context_tokens_per_s")
+TABLES = ("batch_tokens_per_s", "context_tokens_per_s", "guessing", "busy")
 
 
 def median_figures(runs: Sequence[Figures]) -> Figures:
@@ -72,7 +86,8 @@ def median_figures(runs: Sequence[Figures]) -> Figures:
     for item in fields(Figures):
         found: list[Any] = [getattr(run, item.name) for run in runs]
         if item.name in TABLES:
-            values[item.name] = {key: statistics.median(one[key] for one in found) for key in found[0]}
+            keys = [key for key in found[0] if all(key in one for one in found)]
+            values[item.name] = {key: statistics.median(one[key] for one in found) for key in keys}
         else:
             values[item.name] = statistics.median(found)
     return Figures(**values)

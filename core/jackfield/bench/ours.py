@@ -10,10 +10,12 @@ from types import TracebackType
 
 import numpy as np
 
-from jackfield.backend import OpenProgress
+from jackfield.backend import Backend, MachineRates, OpenProgress
 from jackfield.bench.figures import BATCH_PROMPT, Figures, Workload
+from jackfield.bench.traffic import decode_bytes
 from jackfield.engine import Engine
 from jackfield.engine.contract import SampledToken, SequenceRequest, SequenceStats
+from jackfield.engine.drafting import MakeDrafter, PromptLookup
 from jackfield.engine.loading import limits_for, load_model
 from jackfield.errors import JackfieldError
 from jackfield.host import Host
@@ -31,8 +33,14 @@ class _Sink:
 
     def __init__(self) -> None:
         self.moments_s: list[float] = []
+        self.stats = SequenceStats()
         self.done = threading.Event()
         self.error: JackfieldError | None = None
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second after the first."""
+        return (len(self.moments_s) - 1) / (self.moments_s[-1] - self.moments_s[0])
 
     def waiting(self, position: int, pending: int) -> None:
         """Queued: nothing to note."""
@@ -56,6 +64,7 @@ class _Sink:
 
     def finished(self, reason: FinishReason, stats: SequenceStats, eog_token: int | None) -> None:
         """Let the waiting thread go on."""
+        self.stats = stats
         self.done.set()
 
     def failed(self, error: JackfieldError) -> None:
@@ -72,9 +81,10 @@ class OurModel:
     ) -> None:
         started_s = time.perf_counter()
         most = workload.most_streams
+        self._host = Host()
         self._loaded = load_model(
             path,
-            Host(),
+            self._host,
             backend,
             lambda program: limits_for(
                 program, workload.longest, num_sequences=most, num_threads=workload.threads
@@ -84,19 +94,33 @@ class OurModel:
         program = self._loaded.program
         self._vocab_size = program.vocab_size
         self.backend = self._loaded.backend_name
-        self._engine = Engine(
+        self.decode_bytes = decode_bytes(program, self._loaded.checkpoint.tensors)
+        self._engine = self._make_engine(workload, None)
+        # the two share pages, which is well while only one of them runs and none keeps prefixes
+        self._guessing = self._make_engine(workload, PromptLookup)
+        self._random = np.random.default_rng(0)
+        self._ids = itertools.count()
+        self._run(16, 2)
+        self.load_s = time.perf_counter() - started_s
+
+    def machine_rates(self, num_threads: int) -> MachineRates | None:
+        """Return what the backend finds the machine can do; ``None`` where that does not bound it."""
+        backend: Backend = self._host.backend(self.backend).load()()
+        return backend.measure(num_threads)
+
+    def _make_engine(self, workload: Workload, make_drafter: MakeDrafter | None) -> Engine:
+        program = self._loaded.program
+        engine = Engine(
             self._loaded.executable,
             self._loaded.limits,
             vocab_size=program.vocab_size,
             context_length=workload.longest,
             is_recurrent=program.is_recurrent,
             diffusion=program.diffusion,
+            make_drafter=make_drafter,
         )
-        self._engine.start()
-        self._random = np.random.default_rng(0)
-        self._ids = itertools.count()
-        self._run(16, 2)
-        self.load_s = time.perf_counter() - started_s
+        engine.start()
+        return engine
 
     def measure(self, workload: Workload) -> Figures:
         """Run the workload once."""
@@ -113,19 +137,34 @@ class OurModel:
             context_tokens_per_s={
                 length: self._run(length, workload.decode)[1] for length in workload.contexts
             },
+            guessing=self._guess(workload) if workload.guess else {},
         )
+
+    def _guess(self, workload: Workload) -> dict[str, float]:
+        """Decode the same text plainly and with guesses."""
+        prompt = self._random_prompt(workload.prefill)
+        plain = self._submit(prompt, workload.decode, self._engine)
+        _wait(plain)
+        guessed = self._submit(prompt, workload.decode, self._guessing)
+        _wait(guessed)
+        return {
+            "plain_tokens_per_s": plain.rate,
+            "tokens_per_s": guessed.rate,
+            "accepted": guessed.stats.num_accepted_draft_tokens,
+            "rejected": guessed.stats.num_rejected_draft_tokens,
+        }
 
     def _run(self, num_prompt: int, num_tokens: int) -> tuple[float, float]:
         """Return the seconds to the first token, and the tokens a second from there."""
         started_s = time.perf_counter()
-        sink = self._submit(num_prompt, num_tokens)
+        sink = self._submit(self._random_prompt(num_prompt), num_tokens, self._engine)
         _wait(sink)
-        moments = sink.moments_s
-        return moments[0] - started_s, (len(moments) - 1) / (moments[-1] - moments[0])
+        return sink.moments_s[0] - started_s, sink.rate
 
     def _run_together(self, streams: int, num_tokens: int) -> float:
         """Return the tokens a second of all streams, while all of them decode."""
-        sinks = [self._submit(BATCH_PROMPT, num_tokens) for _ in range(streams)]
+        prompts = [self._random_prompt(BATCH_PROMPT) for _ in range(streams)]
+        sinks = [self._submit(prompt, num_tokens, self._engine) for prompt in prompts]
         for sink in sinks:
             _wait(sink)
         start = max(sink.moments_s[0] for sink in sinks)
@@ -133,19 +172,22 @@ class OurModel:
         between = sum(start < moment <= stop for sink in sinks for moment in sink.moments_s)
         return between / (stop - start)
 
-    def _submit(self, num_prompt: int, num_tokens: int) -> _Sink:
+    def _random_prompt(self, num_tokens: int) -> list[int]:
+        prompt: list[int] = self._random.integers(0, min(self._vocab_size, 1000), num_tokens).tolist()
+        return prompt
+
+    def _submit(self, prompt: list[int], num_tokens: int, engine: Engine) -> _Sink:
         sink = _Sink()
-        prompt = self._random.integers(0, min(self._vocab_size, 1000), num_prompt)
         request = SequenceRequest(
             id=f"bench-{next(self._ids)}",
-            prompt=prompt.tolist(),
+            prompt=prompt,
             sampling=Sampling(max_tokens=num_tokens, ignore_eos=True),
             max_tokens=num_tokens,
             eog=frozenset(),
             sink=sink,
             use_cache=False,
         )
-        self._engine.submit(request)
+        engine.submit(request)
         return sink
 
     def __enter__(self) -> OurModel:
@@ -155,7 +197,8 @@ class OurModel:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._engine.stop()
-        self._loaded.checkpoint.close()
+        self._guessing.stop()
+        self._loaded.close()
 
 
 def _wait(sink: _Sink) -> None:

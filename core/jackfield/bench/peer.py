@@ -43,10 +43,10 @@ class PeerModel:
             self.close()
             raise
 
-    def measure(self) -> Figures:
+    def measure(self, workload: Workload) -> Figures:
         """Run the workload once."""
         assert self._process.stdin is not None
-        self._process.stdin.write("run\n")
+        self._process.stdin.write(json.dumps(asdict(workload)) + "\n")
         self._process.stdin.flush()
         found = self._answer()
         for name in ("batch_tokens_per_s", "context_tokens_per_s"):

@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+from jackfield.bench.report import rows_of
 from jackfield.errors import ConfigError
 
 __all__ = ["draw"]
@@ -23,7 +24,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
         figures: Any = importlib.import_module("matplotlib.figure")
     except ImportError as error:
         raise ConfigError("--plot needs matplotlib; install it with pip install 'jackfield[plot]'") from error
-    rows = _rows(results)
+    rows = [(label, ours, theirs) for label, ours, theirs, _ in rows_of(results)]
     figure = figures.Figure(figsize=(1.6 + 1.5 * len(rows), 4), layout="constrained")
     panels = figure.subplots(1, len(rows), squeeze=False)[0]
     for panel, (label, ours, theirs) in zip(panels, rows, strict=True):
@@ -38,15 +39,3 @@ def draw(results: dict[str, Any], path: Path) -> None:
     panels[0].set_ylabel("tokens a second")
     figure.suptitle(f"{results['model']}, {results['threads']} threads, {results['machine']}", fontsize=11)
     figure.savefig(path, dpi=150)
-
-
-def _rows(results: dict[str, Any]) -> list[tuple[str, float, float | None]]:
-    peer = results.get("llama_cpp", {})
-    rows = [
-        (f"prefill {results['prefill']}", results["prefill_tokens_per_s"], peer.get("prefill_tokens_per_s")),
-        ("decode", results["decode_tokens_per_s"], peer.get("decode_tokens_per_s")),
-    ]
-    for table, label in (("batch_tokens_per_s", "{} streams"), ("context_tokens_per_s", "decode at {}")):
-        for key, value in results[table].items():
-            rows.append((label.format(key), value, peer.get(table, {}).get(key)))
-    return rows

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jackfield.bench.mixtures import tensor_types
 from jackfield.errors import ConfigError, did_you_mean
 from jackfield.testing.tiny import make_checkpoint
 
-__all__ = ["MIXTURES", "SHAPES", "Shape", "write_shape"]
+__all__ = ["SHAPES", "Shape", "write_shape"]
 
 VOCAB_SIZE = 151_936
 
@@ -51,12 +52,6 @@ SHAPES = {
     ),
 }  # fmt: skip
 
-MIXTURES = {
-    "Q4_K_M": ("Q4_K", {"token_embd.weight": "Q6_K", "output.weight": "Q6_K", "*.attn_v.weight": "Q6_K"}),
-    "Q5_K_M": ("Q5_K", {"token_embd.weight": "Q6_K", "output.weight": "Q6_K", "*.attn_v.weight": "Q6_K"}),
-}
-"""File types of several formats: the bulk, and what differs."""
-
 
 def write_shape(name: str, file_type: str, folder: Path) -> Path:
     """Write a shape with random weights into a folder, unless it is there, and return its path.
@@ -73,7 +68,7 @@ def write_shape(name: str, file_type: str, folder: Path) -> Path:
     path = folder / f"{name}-{file_type}.gguf"
     if path.exists():
         return path
-    tensor_type, others = MIXTURES.get(file_type, (file_type, {}))
+    tensor_type, others = tensor_types(file_type, shape.num_layers)
     partial = path.with_suffix(".partial")
     make_checkpoint(
         partial,

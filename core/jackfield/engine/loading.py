@@ -14,7 +14,7 @@ from jackfield.gguf import Checkpoint, open_checkpoint
 from jackfield.host import Host
 from jackfield.program import Program
 
-__all__ = ["LoadedModel", "build_program", "choose_backend", "limits_for", "load_model"]
+__all__ = ["AUTO", "LoadedModel", "build_program", "choose_backend", "limits_for", "load_model"]
 
 AUTO = "auto"
 

@@ -1,0 +1,29 @@
+"""Processes that use a core each and do nothing, as on a machine with other work."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import TracebackType
+
+__all__ = ["BusyCores"]
+
+
+class BusyCores:
+    """So many busy ``processes``, while the context lasts."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> BusyCores:
+        command = [sys.executable, "-c", "while True: pass"]
+        self.processes = [subprocess.Popen(command) for _ in range(self._count)]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
