@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jackfield.constrain.grammar import GrammarMask, Grammars
+from jackfield.constrain.combined import BothMasks
+from jackfield.constrain.grammar import Grammars
 from jackfield.constrain.limits import MAX_DEPTH
-from jackfield.constrain.phased import AnswerMask, BothMasks
+from jackfield.constrain.masks import GrammarMask
 from jackfield.constrain.strict_schema import strict_schema_problems
 from jackfield.errors import RequestError
 from jackfield.gguf import open_checkpoint
@@ -81,7 +82,9 @@ SCHEMAS = st.dictionaries(st.sampled_from(["city", "n", "ok", "é"]), LEAVES, mi
 def test_every_finished_answer_fits_its_schema(
     grammars: Grammars, tokenizer: Tokenizer, schema: dict, seed: int
 ):
-    answer, is_finished = random_answer(grammars.mask(Constraint("schema", schema)), tokenizer, seed)
+    answer, is_finished = random_answer(
+        grammars.of_text(Constraint("schema", schema)).mask(), tokenizer, seed
+    )
     if is_finished:
         jsonschema.validate(json.loads(answer), schema)
 
@@ -89,7 +92,7 @@ def test_every_finished_answer_fits_its_schema(
 @pytest.mark.parametrize("seed", range(10))
 def test_choices_regexes_and_grammars_are_kept(grammars: Grammars, tokenizer: Tokenizer, seed: int):
     def answer(kind: Any, value: Any) -> str:
-        text, is_finished = random_answer(grammars.mask(Constraint(kind, value)), tokenizer, seed)
+        text, is_finished = random_answer(grammars.of_text(Constraint(kind, value)).mask(), tokenizer, seed)
         assert is_finished
         return text
 
@@ -100,7 +103,7 @@ def test_choices_regexes_and_grammars_are_kept(grammars: Grammars, tokenizer: To
 
 
 def test_json_is_written_without_blanks(grammars: Grammars, tokenizer: Tokenizer):
-    mask = grammars.mask(Constraint("json"))
+    mask = grammars.of_text(Constraint("json")).mask()
     for token in tokenizer.encode("{"):
         mask.accept(token)
     texts = {tokenizer.piece(int(token)) for token in allowed_ids(mask, tokenizer)}
@@ -108,7 +111,7 @@ def test_json_is_written_without_blanks(grammars: Grammars, tokenizer: Tokenizer
 
 
 def test_only_ending_tokens_are_left_after_a_whole_answer(grammars: Grammars, tokenizer: Tokenizer):
-    mask = grammars.mask(Constraint("choice", ["yes"]))
+    mask = grammars.of_text(Constraint("choice", ["yes"])).mask()
     for token in tokenizer.encode("yes"):
         mask.accept(token)
     assert mask.is_complete
@@ -116,7 +119,7 @@ def test_only_ending_tokens_are_left_after_a_whole_answer(grammars: Grammars, to
 
 
 def test_masks_of_one_grammar_do_not_share_progress(grammars: Grammars, tokenizer: Tokenizer):
-    first, second = (grammars.mask(Constraint("choice", ["ab"])) for _ in range(2))
+    first, second = (grammars.of_text(Constraint("choice", ["ab"])).mask() for _ in range(2))
     first.accept(tokenizer.encode("a")[0])
     assert set(allowed_ids(second, tokenizer)) != set(allowed_ids(first, tokenizer))
 
@@ -146,7 +149,7 @@ for _ in range(MAX_DEPTH + 1):
 )
 def test_a_bad_constraint_is_refused_with_its_reason(grammars: Grammars, kind: Any, value: Any, message: str):
     with pytest.raises(RequestError, match=message):
-        grammars.mask(Constraint(kind, value))
+        grammars.of_text(Constraint(kind, value)).mask()
 
 
 class Fixed:
@@ -159,22 +162,14 @@ class Fixed:
     def bitmask(self) -> np.ndarray | None:
         return None if self.bits is None else np.array([self.bits], np.uint32)
 
+    def admits(self, token_id: int) -> bool:
+        return True
+
     def accept(self, token_id: int) -> None:
         self.accepted.append(token_id)
 
 
-def test_thinking_is_free_and_not_part_of_the_answer():
-    grammar, state = Fixed(0b10), {"thinking": True}
-    mask = AnswerMask(grammar, lambda: state["thinking"])
-    assert mask.bitmask() is None
-    state["thinking"] = False  # the token that is picked now closes the block
-    mask.accept(7)
-    assert mask.bitmask() is not None
-    mask.accept(1)
-    assert grammar.accepted == [1]
-
-
-def test_two_masks_allow_what_both_do_and_the_first_wins_a_deadlock():
+def test_two_masks_allow_what_both_do_and_the_grammar_wins_a_deadlock():
     assert BothMasks(Fixed(0b110), Fixed(0b011)).bitmask() == 0b010
     assert BothMasks(Fixed(0b100), Fixed(0b011)).bitmask() == 0b100
     assert BothMasks(Fixed(None), Fixed(0b011)).bitmask() == 0b011

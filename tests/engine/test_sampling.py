@@ -46,6 +46,9 @@ class Grammar:
     def bitmask(self) -> npt.NDArray[np.uint32] | None:
         return self.bits
 
+    def admits(self, token_id: int) -> bool:
+        return True
+
     def accept(self, token_id: int) -> None:
         self.accepted.append(token_id)
 

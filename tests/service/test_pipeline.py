@@ -31,6 +31,8 @@ from jackfield.testing.stage import (
     thinking_of,
 )
 
+TOOL = ToolDefinition("f", "", {"type": "object"})
+
 
 def ask(text: str, stage: dict[str, Any] | None = None, **request: Any) -> list[Event]:
     [events] = Stage(saying(text), **(stage or {})).ask(make_request(**{"user": "Hi", **request}))
@@ -243,7 +245,9 @@ def test_later_choices_wait_for_the_first_ones_prefill() -> None:
         ({"prompt": "and"}, "RequestError", "messages and prompt"),
         ({"messages": None, "prompt_tokens": [-1]}, "RequestError", "token -1, expected 0 to 263"),
         ({"messages": [Message("user", "x", images=[Image(b"")])]}, "Unsupported", "does not support images"),
-        ({"tool_choice": ToolChoice("required")}, "Unsupported", "forcing a tool call"),
+        ({"tool_choice": ToolChoice("required")}, "RequestError", "there are no tools"),
+        ({"tool_choice": ToolChoice(name="g"), "tools": [TOOL]}, "RequestError", "names 'g'"),
+        ({"tool_choice": ToolChoice("required"), "tools": [TOOL]}, "Unsupported", "cannot be forced"),
         ({"echo": True, "top_logprobs": 1}, "Unsupported", "echo together with logprobs"),
         ({"id": "../x"}, "RequestError", "request id is"),
     ],

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import jsonschema
+import pytest
+
 from jackfield.service.events import Event, TextDelta, ToolCallDelta, ToolCallDone
 from jackfield.service.requests import Message, ToolCall, ToolChoice, ToolDefinition
-from jackfield.testing.stage import Stage, ending_of, make_request, saying, text_of
+from jackfield.testing.stage import Stage, ending_of, error_of, make_request, saying, text_of, thinking_of
 from jackfield_plugins.formats.hermes import HermesFormat
 
 WEATHER = ToolDefinition("weather", "", {"type": "object", "properties": {"city": {"type": "string"}}})
+ONE = ToolChoice(parallel=False)
 PARIS = '<tool_call>\n{"name": "weather", "arguments": {"city": "Paris"}}\n</tool_call>'
 ROME = PARIS.replace("Paris", "Rome")
 
@@ -59,10 +63,63 @@ def test_call_cut_by_the_limit_ends_as_length() -> None:
     assert ending_of(events).reason == "length"
 
 
-def test_malformed_call_is_text_and_no_error() -> None:
-    events = ask("<tool_call>\nno JSON\n</tool_call>")
-    assert "no JSON" in text_of(events)
-    assert not calls_of(events)
+def test_malformed_call_cannot_be_said() -> None:
+    [call] = calls_of(ask("<tool_call>\nno JSON\n</tool_call>" + "~" * 200, tool_choice=ONE))
+    assert call.name == "weather"
+    jsonschema.validate(call.arguments, WEATHER.parameters)
+
+
+def test_arguments_fit_the_schema_whatever_the_model_wants() -> None:
+    strict = ToolDefinition(
+        "weather",
+        "",
+        {"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}}, "required": ["city"]},
+    )
+    for wanted in ("", "city", "Berlin", "x" * 40):
+        text = f'<tool_call>\n{{"name": "weather", "arguments": {{"city": "{wanted}' + "~" * 200
+        [call] = calls_of(ask(text, tools=[strict], tool_choice=ONE))
+        jsonschema.validate(call.arguments, strict.parameters)
+
+
+FORCED = {"required": ToolChoice("required"), "named": ToolChoice(name="weather")}
+
+
+@pytest.mark.parametrize("choice", FORCED)
+def test_a_forced_call_is_made_by_a_model_that_wants_to_talk(choice: str) -> None:
+    events = ask("I would rather talk about something else. " * 9, tool_choice=FORCED[choice], max_tokens=200)
+    [call] = calls_of(events)[:1]
+    assert (call.name, text_of(events)) == ("weather", "")
+    assert ending_of(events).reason == "tool_calls"
+
+
+def test_the_named_tool_is_called_and_no_other() -> None:
+    clock = ToolDefinition("clock", "", {"type": "object", "properties": {}})
+    events = ask(
+        PARIS, tools=[WEATHER, clock], tool_choice=ToolChoice(name="clock", parallel=False), max_tokens=80
+    )
+    [call] = calls_of(events)
+    assert (call.name, call.arguments) == ("clock", {})
+
+
+def test_a_call_is_forced_behind_the_thinking() -> None:
+    events = ask("Hm, " + "well, " * 60, tool_choice=ToolChoice("required"), think=True, max_tokens=150)
+    assert calls_of(events)
+    assert thinking_of(events).startswith("Hm, well,")
+    assert ending_of(events).reason == "tool_calls"
+
+
+def test_a_tool_with_a_bomb_for_a_schema_is_refused() -> None:
+    bomb: dict[str, Any] = {}
+    for _ in range(60):
+        bomb = {"type": "object", "properties": {"x": bomb}}
+    error = error_of(ask("x", tools=[ToolDefinition("f", "", bomb)])).error
+    assert (error.kind, error.param) == ("RequestError", "tools")
+    assert "nests deeper" in error.message
+
+
+def test_what_a_schema_cannot_be_held_to_is_told() -> None:
+    odd = ToolDefinition("f", "", {"type": "object", "properties": {"x": {"not": {"type": "null"}}}})
+    assert "arguments of tool 'f' are not held to all of its schema" in ending_of(ask("Hi", tools=[odd])).note
 
 
 def test_stop_string_in_arguments_does_not_cut_the_call() -> None:

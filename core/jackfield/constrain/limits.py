@@ -5,10 +5,20 @@ from __future__ import annotations
 from typing import Any, cast
 
 import msgspec
+from llguidance._lib import LLParserLimits
 
 from jackfield.errors import RequestError
 
-__all__ = ["check_schema", "check_text"]
+__all__ = ["LIMITS", "check_schema", "check_text"]
+
+LIMITS = LLParserLimits(
+    max_items_in_row=2_000,
+    initial_lexer_fuel=1_000_000,
+    step_lexer_fuel=200_000,
+    max_lexer_states=50_000,
+    max_grammar_size=100_000,
+    verbose_errors=False,
+)
 
 MAX_SCHEMA_BYTES = 64 * 1024
 MAX_DEPTH = 32
@@ -21,17 +31,20 @@ PARAM = "response_format"
 REPEATS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
 
 
-def check_schema(schema: Any) -> None:
+def check_schema(schema: Any, param: str = PARAM) -> None:
     """Refuse a schema that is no object, or whose size could cost more than an answer.
+
+    Args:
+        param: The field of the request to name.
 
     Raises:
         RequestError: Says which bound, and by how much.
     """
     if not isinstance(schema, dict):
-        raise RequestError(f"the schema is {type(schema).__name__}, expected an object", param=PARAM)
+        raise RequestError(f"the schema is {type(schema).__name__}, expected an object", param=param)
     size = len(msgspec.json.encode(schema))
     if size > MAX_SCHEMA_BYTES:
-        raise RequestError(f"the schema has {size} bytes, expected at most {MAX_SCHEMA_BYTES}", param=PARAM)
+        raise RequestError(f"the schema has {size} bytes, expected at most {MAX_SCHEMA_BYTES}", param=param)
     num_nodes = 0
     pending: list[tuple[Any, int]] = [(schema, 1)]
     while pending:
@@ -39,27 +52,27 @@ def check_schema(schema: Any) -> None:
         num_nodes += isinstance(node, dict)
         if depth > MAX_DEPTH or num_nodes > MAX_NODES:
             raise RequestError(
-                f"the schema nests deeper than {MAX_DEPTH} or has more than {MAX_NODES} objects", param=PARAM
+                f"the schema nests deeper than {MAX_DEPTH} or has more than {MAX_NODES} objects", param=param
             )
         if isinstance(node, dict):
             fields = cast("dict[str, Any]", node)
-            _check_numbers(fields)
+            _check_numbers(fields, param)
             pending += [(value, depth + 1) for value in fields.values()]
         elif isinstance(node, list):
             pending += [(value, depth + 1) for value in cast("Any", node)]
 
 
-def _check_numbers(node: dict[str, Any]) -> None:
+def _check_numbers(node: dict[str, Any], param: str) -> None:
     for name in REPEATS:
         value = node.get(name)
         if isinstance(value, int) and value > MAX_REPEATS:
-            raise RequestError(f"{name} is {value}, expected at most {MAX_REPEATS}", param=PARAM)
+            raise RequestError(f"{name} is {value}, expected at most {MAX_REPEATS}", param=param)
     values: Any = node.get("enum")
     if isinstance(values, list) and len(cast("Any", values)) > MAX_ENUM_VALUES:
-        raise RequestError(f"an enum has more than {MAX_ENUM_VALUES} values", param=PARAM)
+        raise RequestError(f"an enum has more than {MAX_ENUM_VALUES} values", param=param)
     reference = node.get("$ref")
     if isinstance(reference, str) and not reference.startswith("#"):
-        raise RequestError(f"$ref {reference!r} is not local, expected '#/…'", param=PARAM)
+        raise RequestError(f"$ref {reference!r} is not local, expected '#/…'", param=param)
 
 
 def check_text(value: Any, what: str) -> str:

@@ -54,14 +54,30 @@ class SequenceStats:
 
 
 class TokenMask(Protocol):
-    """A grammar at work on one sequence."""
+    """A grammar at work on one sequence.
+
+    For each token: ``bitmask``, a pick among what it allows, ``admits`` until one is admitted, ``accept``. Only
+    ``accept`` moves on, so several tokens of one step (a draft that is verified) are taken by going through
+    this once for each, and the rest is simply not accepted. A mask never has to be taken back.
+    """
 
     def bitmask(self) -> npt.NDArray[np.uint32] | None:
-        """Return ``[ceil(V / 32)]`` bits of the tokens allowed next; ``None`` when all are."""
+        """Return ``[ceil(V / 32)]`` bits of the tokens allowed next; ``None`` when all are.
+
+        At least one bit is set. Asked again before ``accept`` it returns the same, less what ``admits`` refused.
+        """
+        ...
+
+    def admits(self, token_id: int) -> bool:
+        """Tell whether a token that ``bitmask`` allows may stand; after ``False``, pick again.
+
+        It is refused when the answer could not be completed after it within its limit. Few refusals are enough
+        for ``bitmask`` to narrow to what is admitted.
+        """
         ...
 
     def accept(self, token_id: int) -> None:
-        """Advance by the token that was picked."""
+        """Advance by a token that became part of the text; one that ends it is not told."""
         ...
 
 

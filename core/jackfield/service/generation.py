@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from jackfield.constrain.phased import AnswerMask, BothMasks
+from jackfield.constrain.combined import BothMasks
 from jackfield.engine.contract import SequenceRequest, SequenceStats, TokenMask
 from jackfield.errors import JackfieldError
 from jackfield.service.buffer import EventBuffer
@@ -215,13 +215,12 @@ class Generation:
         )
 
     def _make_mask(self, plan: Plan, choice: Choice) -> TokenMask | None:
-        """Return what bounds a choice: its length and thinking, its answer's form, or both."""
+        """Return what a choice is held to: a grammar, bounds on its length and thinking, or both."""
         bounds = self._length_mask(plan, choice)
-        if self.request.constraint is None:
+        if plan.grammar is None:
             return bounds
-        grammar = self._model.grammars.mask(self.request.constraint)
-        answer = AnswerMask(grammar, lambda: choice.is_thinking)
-        return answer if bounds is None else BothMasks(bounds, answer)
+        grammar = plan.grammar.mask(plan.max_tokens)
+        return grammar if bounds is None else BothMasks(grammar, bounds)
 
     def _length_mask(self, plan: Plan, choice: Choice) -> LengthMask | None:
         if not plan.thinking_end and not plan.min_tokens:

@@ -125,8 +125,8 @@ class HostedModel:
 
     @cached_property
     def grammars(self) -> Grammars:
-        """The compiled constraints of this vocabulary."""
-        return Grammars(self.tokenizer)
+        """The compiled grammars of this vocabulary and chat format."""
+        return Grammars(self.tokenizer, self.chat_format)
 
     @property
     def preserved(self) -> frozenset[int]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from jackfield.constrain.grammar import CompiledGrammar
 from jackfield.constrain.instructions import instructed
 from jackfield.errors import Unsupported
 from jackfield.service.block_requests import refuse_beyond_blocks, unused_note
@@ -14,6 +15,7 @@ from jackfield.service.history import TokenHistory
 from jackfield.service.hosting import HostedModel
 from jackfield.service.prompting import Prompt, make_prompt
 from jackfield.service.requests import GenerationRequest
+from jackfield.service.shape import answer_grammar, check_form
 from jackfield.service.thinking import thinking_budget
 from jackfield.service.validation import check_request
 
@@ -29,6 +31,7 @@ class Plan:
         min_tokens: Tokens before which the generation may not end.
         thinking_end: Tokens that close a thinking block; empty where none can be open.
         thinking_budget: Most tokens inside one.
+        grammar: What the answer is held to; ``None`` when anything may be said.
         note: What was done otherwise than asked, in words.
     """
 
@@ -38,6 +41,7 @@ class Plan:
     min_tokens: int
     thinking_end: list[int]
     thinking_budget: int
+    grammar: CompiledGrammar | None
     note: str
 
 
@@ -55,13 +59,13 @@ def make_plan(
         refuse_beyond_blocks(request, model.info.file)
     think = _resolve_think(request, model, config)
     is_spliced = config.splice and not request.reset_session
-    prompt = make_prompt(
-        _instructed(request, model), model, think=think, history=history if is_spliced else None
-    )
+    prompt = make_prompt(_instructed(request), model, think=think, history=history if is_spliced else None)
     room = model.info.context_length - len(prompt.tokens)
     asked = request.sampling.max_tokens
     max_tokens = room if asked is None else min(asked, room)
     thinking_end = _thinking_end(prompt, model)
+    grammar = answer_grammar(request, model, prompt, think)
+    notes = [*_notes(prompt, request, model), grammar.note if grammar is not None else ""]
     return Plan(
         prompt=prompt,
         think=think,
@@ -71,16 +75,15 @@ def make_plan(
         thinking_budget=thinking_budget(
             request.thinking_budget, max_tokens, config.answer_reserve, len(thinking_end)
         ),
-        note="; ".join(note for note in _notes(prompt, request, model) if note),
+        grammar=grammar,
+        note="; ".join(note for note in notes if note),
     )
 
 
-def _instructed(request: GenerationRequest, model: HostedModel) -> GenerationRequest:
-    """Compile the request's constraint, so that a bad one is refused here, and tell the model what is wanted."""
-    if request.constraint is None:
-        return request
-    model.grammars.mask(request.constraint)
-    if request.messages is None:
+def _instructed(request: GenerationRequest) -> GenerationRequest:
+    """Return the request whose messages tell the model of the form that is wanted."""
+    check_form(request)
+    if request.constraint is None or request.messages is None:
         return request
     return replace(request, messages=instructed(request.messages, request.constraint))
 

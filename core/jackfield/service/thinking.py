@@ -65,11 +65,16 @@ class LengthMask:
             return _only(self._vocab_size, self._left_to_force[0])
         return self._unended if self._left_to_say > 0 else None
 
+    def admits(self, token_id: int) -> bool:
+        """Admit whatever is allowed."""
+        return True
+
     def accept(self, token_id: int) -> None:
-        """Advance by the token that was picked."""
+        """Advance by the token that was picked; a grammar may want another than the closing text's."""
         self._left_to_say -= 1
         if self._left_to_force:
-            self._left_to_force.pop(0)
+            is_followed = token_id == self._left_to_force[0]
+            self._left_to_force = self._left_to_force[1:] if is_followed else []
         elif self._is_thinking():
             self._left_to_think -= 1
 

@@ -152,7 +152,14 @@ def _check_combinations(request: GenerationRequest) -> None:
             " ask for one of the two",
             param="echo",
         )
-    if request.tool_choice.mode == "required" or request.tool_choice.name is not None:
-        raise Unsupported(
-            "forcing a tool call is not supported by this server; use tool_choice 'auto'", param="tool_choice"
+    _check_tool_choice(request)
+
+
+def _check_tool_choice(request: GenerationRequest) -> None:
+    choice = request.tool_choice
+    if choice.mode == "required" and not request.tools:
+        raise RequestError("tool_choice requires a call, but there are no tools", param="tool_choice")
+    if choice.name is not None and choice.name not in (tool.name for tool in request.tools):
+        raise RequestError(
+            f"tool_choice names {choice.name!r}, which is not among tools", param="tool_choice"
         )

@@ -29,6 +29,8 @@ from jackfield.service.hosting import HostedModel
 from jackfield.service.requests import Message, ToolDefinition
 from jackfield.service.status import ModelInfo
 from jackfield.text.contract import Content, FormatParser, ParsedEvent, SpecialTokens, Thinking
+from jackfield.text.grammars import GrammarWriter, Wanted
+from jackfield.text.tagged_grammar import TaggedGrammar
 
 __all__ = ["ByteTokenizer", "Script", "ScriptedEngine", "ScriptedTemplate", "TagFormat", "scripted_model"]
 
@@ -38,16 +40,22 @@ Script = Callable[[SequenceRequest], Iterable[int]]
 
 
 class ByteTokenizer:
-    """Tokens 0 to 255 are bytes; control tokens follow."""
+    """Tokens 0 to 255 are bytes; control tokens follow.
 
-    def __init__(self) -> None:
-        self._ids = {text: FIRST_CONTROL + index for index, text in enumerate(CONTROL)}
-        self._pattern = re.compile("|".join(re.escape(text) for text in CONTROL))
+    Args:
+        tags: Further control tokens, as a chat format's.
+    """
+
+    def __init__(self, tags: Sequence[str] = ()) -> None:
+        self._control = tuple(dict.fromkeys((*CONTROL, *tags)))
+        self._ids = {text: FIRST_CONTROL + index for index, text in enumerate(self._control)}
+        longest_first = sorted(self._control, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
 
     @property
     def vocab_size(self) -> int:
         """V."""
-        return FIRST_CONTROL + len(CONTROL)
+        return FIRST_CONTROL + len(self._control)
 
     @property
     def special(self) -> SpecialTokens:
@@ -99,7 +107,7 @@ class ByteTokenizer:
 
     def token_text(self, token_id: int) -> str:
         """Return the vocabulary's own spelling."""
-        return CONTROL[token_id - FIRST_CONTROL] if token_id >= FIRST_CONTROL else f"<{token_id:02X}>"
+        return self._control[token_id - FIRST_CONTROL] if token_id >= FIRST_CONTROL else f"<{token_id:02X}>"
 
     def id_of(self, text: str) -> int | None:
         """Return the id of a control token."""
@@ -107,7 +115,7 @@ class ByteTokenizer:
 
     def control_texts(self) -> Sequence[str]:
         """Return the control tokens' spellings."""
-        return CONTROL
+        return self._control
 
     def strips_leading_space(self) -> bool:
         """Keep every space."""
@@ -148,6 +156,10 @@ class TagFormat:
     def adapt(self, messages: list[Message]) -> list[Message]:
         """Leave the history as it is."""
         return messages
+
+    def write_grammar(self, wanted: Wanted, writer: GrammarWriter) -> None:
+        """Write the answer, behind what is thought."""
+        TaggedGrammar(writer, wanted, thinking=[("<think>", "</think>")]).write()
 
     def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
         """Return a parser of the tags."""
@@ -331,16 +343,21 @@ class ScriptedEngine:
         """Return the script's token, or the first the mask allows instead."""
         if token < 0:
             raise ValueError("the script says so")
-        bits = request.mask.bitmask() if request.mask is not None else None
-        if bits is not None and not bits[token // 32] >> (token % 32) & 1:
-            token = next(i for i in range(32 * len(bits)) if bits[i // 32] >> (i % 32) & 1)
-        if request.mask is not None:
-            request.mask.accept(token)
+        if request.mask is None:
+            return token
+        while not _allows(bits := request.mask.bitmask(), token) or not request.mask.admits(token):
+            assert bits is not None
+            token = next(i for i in range(32 * len(bits)) if _allows(bits, i) and i != token)
+        request.mask.accept(token)
         return token
 
     def _num_cached(self, prompt: Sequence[int]) -> int:
         """Return the longest prefix that any earlier sequence shares."""
         return max((_common(prompt, tokens) for tokens in self._cached), default=0)
+
+
+def _allows(bits: npt.NDArray[np.uint32] | None, token: int) -> bool:
+    return bits is None or bool(bits[token // 32] >> np.uint32(token % 32) & np.uint32(1))
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:

@@ -6,14 +6,41 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-__all__ = ["coerce", "is_text_only", "property_schema"]
+__all__ = ["coerce", "is_text_only", "pointed_at", "property_schema", "resolved"]
+
+MAX_REFERENCES = 32
 
 
 def property_schema(parameters: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Return the schema of one parameter; empty when there is none."""
     properties = parameters.get("properties")
     found = cast("dict[str, Any]", properties).get(key) if isinstance(properties, dict) else None
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    return resolved(cast("dict[str, Any]", found), parameters) if isinstance(found, dict) else {}
+
+
+def resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a schema refers to, when it is but a reference into ``root``; else the schema."""
+    found: Any = schema
+    for _ in range(MAX_REFERENCES):
+        only = found.get("allOf")
+        if isinstance(found.get("$ref"), str):
+            found = pointed_at(root, found["$ref"])
+        elif isinstance(only, list) and len(cast("Any", only)) == 1:
+            found = only[0]
+        else:
+            return dict(found)
+        if not isinstance(found, dict):
+            break
+    return {}
+
+
+def pointed_at(root: Any, reference: str) -> Any:
+    """Return what a local reference points to; ``None`` when that is nothing."""
+    found = root
+    for part in reference.removeprefix("#").strip("/").split("/") if reference.strip("#/") else ():
+        step = part.replace("~1", "/").replace("~0", "~")
+        found = cast("dict[str, Any]", found).get(step) if isinstance(found, dict) else None
+    return found
 
 
 def is_text_only(schema: Mapping[str, Any]) -> bool:

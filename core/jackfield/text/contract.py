@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from jackfield.service.requests import Message, ToolDefinition
+from jackfield.text.grammars import GrammarWriter, Wanted
 
 __all__ = [
     "ArgumentsDelta",
@@ -181,6 +182,14 @@ class ChatFormat(Protocol):
 
     def adapt(self, messages: list[Message]) -> list[Message]:
         """Rewrite history to what the family's template expects."""
+        ...
+
+    def write_grammar(self, wanted: Wanted, writer: GrammarWriter) -> None:
+        """Write the rules of all that may follow a prompt, so that this format's parser reads what is wanted.
+
+        The rule ``start`` is where they begin. Arguments are ``writer.json(tool.parameters)``, an answer's form is
+        ``FORM``; both are held to exactly. Asked only when tools are offered or an answer's form is.
+        """
         ...
 
     def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:

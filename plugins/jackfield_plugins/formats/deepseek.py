@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from jackfield.descriptors import ChatFormatDescriptor
 from jackfield.hooks import hookimpl
@@ -28,19 +29,24 @@ from jackfield.service.requests import Message, ToolDefinition
 from jackfield.text.calls import CallScope
 from jackfield.text.coercion import coerce, property_schema
 from jackfield.text.contract import ArgumentsDelta, CallDone, CallStarted, Content, FormatParser, ParsedEvent
+from jackfield.text.grammars import GrammarWriter, Wanted, quoted
 from jackfield.text.json_calls import ArgumentStream
 from jackfield.text.literals import Literals
+from jackfield.text.raw_values import RawValue
 from jackfield.text.regions import Region, Step
 from jackfield.text.tagged import CallRegion, TagDialect, TaggedParser
+from jackfield.text.tagged_grammar import TaggedGrammar, either
 
 BLOCK, BLOCK_END = "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"
 CALL, SEPARATOR, CALL_END = "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>"
 # R1 misspells the tag that it saw rarely
 BLOCK_SPELLINGS = (BLOCK, "<｜tool_calls_begin｜>", "<｜tool calls begin｜>", "<｜tool▁calls｜>")
 DSML, DSML_END = "<｜DSML｜", "</｜DSML｜"
+DSML_BLOCKS = ("function_calls", "tool_calls")
 PARAMETER_END, INVOKE_END = f"{DSML_END}parameter>", f"{DSML_END}invoke>"
 _NAME = re.compile(r'name="([^"]*)"')
 _IS_TEXT = re.compile(r'string="true"')
+TRUE, FALSE = '"true"', '"false"'
 THINKING = (("<think>", "</think>"),)
 
 
@@ -262,9 +268,7 @@ def _dsml(name: str) -> CallRegion:
 
 
 FENCED = TagDialect(THINKING, calls={opening: _block(opening) for opening in BLOCK_SPELLINGS})
-MARKED = TagDialect(
-    THINKING, calls={f"{DSML}{name}>": _dsml(name) for name in ("function_calls", "tool_calls")}
-)
+MARKED = TagDialect(THINKING, calls={f"{DSML}{name}>": _dsml(name) for name in DSML_BLOCKS})
 
 
 class DeepSeekFormat:
@@ -288,6 +292,12 @@ class DeepSeekFormat:
         """Leave the history as it is: the templates write calls and results themselves."""
         return messages
 
+    def write_grammar(self, wanted: Wanted, writer: GrammarWriter) -> None:
+        """Write calls into one block, in either generation's notation; the model knows which is its own."""
+        calls = {BLOCK: lambda: _fenced_calls(wanted, writer)}
+        misspelt = BLOCK_SPELLINGS[1:]
+        TaggedGrammar(writer, wanted, thinking=THINKING, calls=calls, unread=misspelt, is_block=True).write()
+
     def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
         """Return a parser for one generation."""
         return TaggedParser(self.dialect, tools)
@@ -298,6 +308,63 @@ class DsmlFormat(DeepSeekFormat):
 
     dialect = MARKED
     preserved_tokens = ("<think>", "</think>", "｜DSML｜", DSML, DSML_END)
+
+    def write_grammar(self, wanted: Wanted, writer: GrammarWriter) -> None:
+        """Write calls into one block of either name, each parameter at most once and in the schema's order."""
+
+        def block(name: str) -> Callable[[], str]:
+            return lambda: _marked_calls(name, wanted, writer)
+
+        calls = {f"{DSML}{name}>": block(name) for name in DSML_BLOCKS}
+        TaggedGrammar(writer, wanted, thinking=THINKING, calls=calls, is_block=True).write()
+
+
+def _fenced_calls(wanted: Wanted, writer: GrammarWriter) -> str:
+    call, separator = writer.tag(CALL), writer.tag(SEPARATOR)
+    calls: list[str] = []
+    for tool in wanted.tools:
+        name, arguments = quoted(tool.name), writer.json(tool.parameters)
+        calls.append(f'"function" {separator} {name} "\\n```json\\n" {arguments} "\\n```"')
+        calls.append(f"{name} {separator} {arguments}")
+    one = writer.rule(f"{call} ({either(calls)}) {writer.tag(CALL_END)}", "call")
+    more = f'("\\n"? {one})*' if wanted.is_parallel else ""
+    return writer.rule(f"{one} {more} {writer.tag(BLOCK_END)}")
+
+
+def _marked_calls(name: str, wanted: Wanted, writer: GrammarWriter) -> str:
+    calls = [
+        f"{writer.tag(f'{DSML}invoke name={quoted(tool.name)}>{chr(10)}')} {_parameters(tool.parameters, writer)}"
+        for tool in wanted.tools
+    ]
+    end = writer.tag(f"{INVOKE_END}\n")
+    one = writer.rule(f"({either(calls)}) {end}", "call")
+    more = f"({one})*" if wanted.is_parallel else ""
+    closing = writer.tag(f"{DSML_END}{name}>")
+    return writer.rule(f'"\\n" {one} {more} {closing}')
+
+
+def _parameters(parameters: Mapping[str, Any], writer: GrammarWriter) -> str:
+    properties: dict[str, Any] = parameters.get("properties") or {}
+    required = parameters.get("required") or ()
+    written = [
+        writer.rule(_parameter(key, RawValue.of(schema, parameters), writer), "value")
+        for key, schema in properties.items()
+    ]
+    return " ".join(
+        part if key in required else f"({part})?" for key, part in zip(properties, written, strict=True)
+    )
+
+
+def _parameter(key: str, value: RawValue, writer: GrammarWriter) -> str:
+    head, closing = f"{DSML}parameter name={quoted(key)} string=", f"{PARAMETER_END}\n"
+    writer.closers.append(closing)
+    options: list[str] = []
+    if value.texts:
+        text = writer.free_to(closing, PARAMETER_END, text=value.pattern)
+        options.append(f"{writer.tag(f'{head}{TRUE}>')} {text}")
+    if value.schema is not None:
+        options.append(f"{writer.tag(f'{head}{FALSE}>')} {writer.json(value.schema)} {writer.tag(closing)}")
+    return either(options)
 
 
 @hookimpl

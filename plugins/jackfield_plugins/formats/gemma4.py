@@ -20,13 +20,16 @@ from jackfield.service.requests import Message, ToolDefinition
 from jackfield.text.calls import CallScope, lenient_json, whole_call
 from jackfield.text.coercion import coerce, is_text_only, property_schema
 from jackfield.text.contract import Content, FormatParser, ParsedEvent, Thinking
+from jackfield.text.grammars import GrammarWriter, Wanted, quoted
 from jackfield.text.json_prefix import MAX_DEPTH
 from jackfield.text.literals import Literals
 from jackfield.text.regions import Exit, Region, RegionParser, Step, TextRegion
+from jackfield.text.tagged_grammar import TaggedGrammar, either
+from jackfield_plugins.formats.gemma4_values import QUOTE, GemmaValues
 
 CHANNEL, CHANNEL_END = "<|channel>", "<channel|>"
 CALL, CALL_END = "<|tool_call>", "<tool_call|>"
-RESPONSE, QUOTE = "<|tool_response>", '<|"|>'
+RESPONSE = "<|tool_response>"
 _CALL = re.compile(r"\s*(call:)?\s*([^\s{:]+)\s*")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _BARE_END = re.compile(r"[,}\]]")
@@ -310,9 +313,26 @@ class Gemma4Format:
         """Leave the history as it is: the templates write calls and results themselves."""
         return messages
 
+    def write_grammar(self, wanted: Wanted, writer: GrammarWriter) -> None:
+        """Write calls in Gemma's notation, members at most once and in alphabetical order, as its templates do."""
+
+        def call() -> str:
+            return writer.rule(f"({either(_calls(wanted, writer))}) {writer.tag(CALL_END)}")
+
+        thinking = [(f"{CHANNEL}thought\n", CHANNEL_END)]
+        strays = (CALL_END, RESPONSE, CHANNEL, CHANNEL_END)
+        TaggedGrammar(writer, wanted, thinking=thinking, calls={CALL: call}, unread=strays).write()
+
     def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
         """Return a parser for one generation."""
         return GemmaParser(tools)
+
+
+def _calls(wanted: Wanted, writer: GrammarWriter) -> list[str]:
+    return [
+        f"{quoted(f'call:{tool.name}')} {GemmaValues(tool.parameters, writer).object_of(tool.parameters)}"
+        for tool in wanted.tools
+    ]
 
 
 @hookimpl

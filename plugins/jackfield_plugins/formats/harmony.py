@@ -20,10 +20,12 @@ from jackfield.hooks import hookimpl
 from jackfield.service.requests import Message, ToolDefinition
 from jackfield.text.calls import CallScope, arguments_of, lenient_json, whole_call
 from jackfield.text.contract import Content, FormatParser, ParsedEvent, Thinking
+from jackfield.text.grammars import FORM, GrammarWriter, Wanted, quoted
 from jackfield.text.histories import one_call_per_message
 from jackfield.text.json_calls import ArgumentStream
 from jackfield.text.literals import Literals
 from jackfield.text.regions import Exit, Region, RegionParser, Step, TextRegion
+from jackfield.text.tagged_grammar import either
 
 START, CHANNEL, CONSTRAIN, MESSAGE = "<|start|>", "<|channel|>", "<|constrain|>", "<|message|>"
 END, CALL, RETURN = "<|end|>", "<|call|>", "<|return|>"
@@ -180,9 +182,75 @@ class HarmonyFormat:
         """Give each call a message of its own, with one text at most: the template takes no more."""
         return [_with_one_text(message) for message in one_call_per_message(messages)]
 
+    def write_grammar(self, wanted: Wanted, writer: GrammarWriter) -> None:
+        """Write messages: thoughts and preambles, then an answer or calls."""
+        HarmonyGrammar(wanted, writer).write()
+
     def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
         """Return a parser for one generation."""
         return HarmonyParser(tools)
+
+
+class HarmonyGrammar:
+    """Writes the rules; the prompt has begun the first message, and may have begun its body."""
+
+    def __init__(self, wanted: Wanted, writer: GrammarWriter) -> None:
+        self._wanted = wanted
+        self._writer = writer
+        self._tags = (START, CHANNEL, MESSAGE, END, CALL)
+        self._next = f'{writer.tag(START)} "assistant"'
+
+    def write(self) -> None:
+        """Write ``start``."""
+        self._writer.closers.append(END)
+        rules = self._writer.rules
+        rules["message"] = either([*self._free_messages(), *self._last_messages()])
+        begun = Header.of(self._wanted.tail.rpartition(START)[2])
+        has_body = self._wanted.tail.rpartition(START)[2].count(MESSAGE) > 0
+        if not has_body:
+            rules["start"] = "message" if not begun.channel else f"{self._body_of(begun.channel)}"
+        elif begun.channel == "analysis":
+            rules["start"] = self._body_of("analysis").removeprefix(self._writer.tag(MESSAGE))
+        else:
+            rules["start"] = FORM if self._wanted.has_form else self._writer.free(*self._tags)
+
+    def _free_messages(self) -> list[str]:
+        """Messages that others follow: thoughts, and words before a call where a form does not forbid them."""
+        is_free = bool(self._wanted.tools) and not (self._wanted.has_form or self._wanted.must_call)
+        channels = ["analysis", *(["commentary"] if is_free else [])]
+        return [f"{self._channel(channel)} {self._body_of(channel)}" for channel in channels]
+
+    def _last_messages(self) -> list[str]:
+        calls = [self._calls()] if self._wanted.tools else []
+        if self._wanted.must_call:
+            return calls
+        return [f"{self._channel('final')} {self._body_of('final')}", *calls]
+
+    def _body_of(self, channel: str) -> str:
+        message = self._writer.tag(MESSAGE)
+        if channel != "final":
+            text = self._writer.free_to(END, *(tag for tag in self._tags if tag != END))
+            return f"{message} {text} {self._next} message"
+        if self._wanted.has_form:
+            return f'(" "? {self._writer.tag(CONSTRAIN)} "json")? {message} {FORM}'
+        return f"{message} {self._writer.free(*self._tags)}"
+
+    def _calls(self) -> str:
+        calls = [
+            f"({self._recipient(tool.name)}) {self._writer.tag(MESSAGE)} {self._writer.json(tool.parameters)}"
+            for tool in self._wanted.tools
+        ]
+        call = self._writer.rule(either(calls), "call")
+        return f"{call} ({self._writer.tag(END)} {self._next} {call})*" if self._wanted.is_parallel else call
+
+    def _recipient(self, name: str) -> str:
+        """Return a call's header, the recipient in front of the channel or behind it."""
+        to = quoted(f" to=functions.{name}")
+        kind = f'(" "? {self._writer.tag(CONSTRAIN)} "json" | " json")?'
+        return f"{self._channel('commentary')} {to} {kind} | {to} {self._channel('commentary')} {kind}"
+
+    def _channel(self, name: str) -> str:
+        return f"{self._writer.tag(CHANNEL)} {quoted(name)}"
 
 
 def _with_one_text(message: Message) -> Message:

@@ -18,8 +18,10 @@ from jackfield.descriptors import ChatFormatDescriptor
 from jackfield.hooks import hookimpl
 from jackfield.service.requests import Message, ToolDefinition
 from jackfield.text.contract import FormatParser
+from jackfield.text.grammars import GrammarWriter, Wanted
 from jackfield.text.json_calls import TaggedJsonCall
 from jackfield.text.tagged import TagDialect, TaggedParser
+from jackfield.text.tagged_grammar import TaggedGrammar, json_call
 
 CALL, CALL_END = "<tool_call>", "</tool_call>"
 DIALECT = TagDialect(
@@ -42,6 +44,14 @@ class HermesFormat:
     def adapt(self, messages: list[Message]) -> list[Message]:
         """Leave the history as it is: the templates write calls and results themselves."""
         return messages
+
+    def write_grammar(self, wanted: Wanted, writer: GrammarWriter) -> None:
+        """Write calls as objects on a line of their own."""
+
+        def call() -> str:
+            return writer.rule(f'"\\n"? {json_call(writer, wanted.tools)} "\\n"? {writer.tag(CALL_END)}')
+
+        TaggedGrammar(writer, wanted, thinking=DIALECT.thinking, calls={CALL: call}).write()
 
     def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
         """Return a parser for one generation; a model that thinks unasked is read all the same."""

@@ -16,10 +16,12 @@ from jackfield.hooks import hookimpl
 from jackfield.service.requests import Message, ToolDefinition
 from jackfield.text.calls import CallScope, lenient_json, whole_call
 from jackfield.text.contract import Content, FormatParser, ParsedEvent
+from jackfield.text.grammars import FORM, GrammarWriter, Wanted, quoted, regex_of
 from jackfield.text.histories import one_call_per_message
 from jackfield.text.json_calls import CallObject
 from jackfield.text.regions import Region, Step
 from jackfield.text.tagged import TagDialect, TaggedParser
+from jackfield.text.tagged_grammar import SPACE, TaggedGrammar, either, json_call
 
 PYTHON = "<|python_tag|>"
 _BUILT_IN = re.compile(r"\s*([\w.]+)\.call\((.*)\)\s*", re.DOTALL)
@@ -129,9 +131,37 @@ class Llama3Format:
         """Give each call a message of its own: the template takes no more."""
         return one_call_per_message(messages)
 
+    def write_grammar(self, wanted: Wanted, writer: GrammarWriter) -> None:
+        """Write a turn that is calls, or text that does not look like one."""
+        if not wanted.tools:
+            TaggedGrammar(writer, wanted).write()
+            return
+        calls = _calls(wanted, writer)
+        if wanted.must_call or wanted.has_form:
+            answers = [calls] if wanted.must_call else [calls, FORM]
+        else:
+            answers = [calls, writer.terminal(_no_call(wanted))]
+        space = "" if wanted.is_continued else f"{writer.terminal(SPACE)}?"
+        writer.rules["start"] = f"{space} ({either(answers)})"
+
     def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
         """Return a parser for one generation."""
         return TaggedParser(DIALECT, tools)
+
+
+def _calls(wanted: Wanted, writer: GrammarWriter) -> str:
+    # beside free text a head must be one piece, beside a form of JSON it must be cut where that is
+    call = json_call(writer, wanted.tools, "parameters", is_cut=wanted.has_form)
+    more = f'(("; " | "\\n") {call})*' if wanted.is_parallel else ""
+    return writer.rule(f"{writer.tag(PYTHON)}? {call} {more}")
+
+
+def _no_call(wanted: Wanted) -> str:
+    """Return the pattern of text in which no object names an offered tool, nor follows the tag."""
+    names = "|".join(regex_of(quoted(tool.name)) for tool in wanted.tools)
+    is_call = rf"/(?s:\s*\{{.*\"name\"\s*:\s*({names}).*)/"
+    is_tagged = f"/(?s:.*{regex_of(PYTHON)}.*)/"
+    return f"/(?s:.*)/ & ~{is_call} & ~{is_tagged}"
 
 
 @hookimpl

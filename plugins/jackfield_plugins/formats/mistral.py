@@ -16,13 +16,16 @@ from jackfield.hooks import hookimpl
 from jackfield.service.requests import Message, ToolDefinition
 from jackfield.text.calls import CallScope
 from jackfield.text.contract import Content, FormatParser, ParsedEvent
+from jackfield.text.grammars import GrammarWriter, Wanted, quoted
 from jackfield.text.histories import with_short_ids
 from jackfield.text.json_calls import ArgumentStream, JsonCallList
 from jackfield.text.literals import Literals
 from jackfield.text.regions import Step
 from jackfield.text.tagged import TagDialect, TaggedParser
+from jackfield.text.tagged_grammar import TaggedGrammar, either, json_call
 
 CALLS, CALL_ID, ARGUMENTS = "[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"
+ID = "/[a-zA-Z0-9]{9}/"
 THINK, THINK_END = "[THINK]", "[/THINK]"
 
 
@@ -131,9 +134,31 @@ class MistralFormat:
         """Shorten call ids to the nine characters that the templates insist on."""
         return with_short_ids(messages)
 
+    def write_grammar(self, wanted: Wanted, writer: GrammarWriter) -> None:
+        """Write calls as the vocabulary of one of the generations has them; the model knows which it is."""
+
+        def calls() -> str:
+            return writer.rule(either([*_named_calls(wanted, writer), _listed_calls(wanted, writer)]))
+
+        TaggedGrammar(writer, wanted, thinking=DIALECT.thinking, calls={CALLS: calls}).write()
+
     def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
         """Return a parser for one generation."""
         return TaggedParser(DIALECT, tools)
+
+
+def _named_calls(wanted: Wanted, writer: GrammarWriter) -> list[str]:
+    call_id = f"({writer.tag(CALL_ID)} {writer.terminal(ID)})?"
+    return [
+        f"{quoted(tool.name)} {call_id} {writer.tag(ARGUMENTS)} {writer.json(tool.parameters)}"
+        for tool in wanted.tools
+    ]
+
+
+def _listed_calls(wanted: Wanted, writer: GrammarWriter) -> str:
+    call_id = f'(", \\"id\\": \\"" {writer.terminal(ID)} "\\"")?'
+    call = json_call(writer, wanted.tools, rest=call_id)
+    return f'"[" {call} (", " {call})* "]"' if wanted.is_parallel else f'"[" {call} "]"'
 
 
 @hookimpl

@@ -14,8 +14,10 @@ from jackfield.descriptors import ChatFormatDescriptor
 from jackfield.hooks import hookimpl
 from jackfield.service.requests import Message, ToolDefinition
 from jackfield.text.contract import FormatParser
+from jackfield.text.grammars import GrammarWriter, Wanted
 from jackfield.text.json_calls import JsonCallList
 from jackfield.text.tagged import TagDialect, TaggedParser
+from jackfield.text.tagged_grammar import TaggedGrammar, json_call
 
 CALLS, CALLS_END = "<TOOLCALL>", "</TOOLCALL>"
 DIALECT = TagDialect(
@@ -38,6 +40,16 @@ class NemotronFormat:
     def adapt(self, messages: list[Message]) -> list[Message]:
         """Leave the history as it is: the template writes calls and results itself."""
         return messages
+
+    def write_grammar(self, wanted: Wanted, writer: GrammarWriter) -> None:
+        """Write all calls of a turn into one list."""
+
+        def calls() -> str:
+            call = json_call(writer, wanted.tools)
+            more = f'(", " {call})*' if wanted.is_parallel else ""
+            return writer.rule(f'"[" {call} {more} "]" {writer.tag(CALLS_END)}')
+
+        TaggedGrammar(writer, wanted, thinking=DIALECT.thinking, calls={CALLS: calls}, is_block=True).write()
 
     def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
         """Return a parser for one generation."""

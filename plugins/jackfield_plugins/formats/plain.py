@@ -8,7 +8,9 @@ from jackfield.descriptors import ChatFormatDescriptor
 from jackfield.hooks import hookimpl
 from jackfield.service.requests import Message, ToolDefinition
 from jackfield.text.contract import FormatParser
+from jackfield.text.grammars import GrammarWriter, Wanted
 from jackfield.text.tagged import TagDialect, TaggedParser
+from jackfield.text.tagged_grammar import TaggedGrammar
 
 
 class PlainFormat:
@@ -23,6 +25,10 @@ class PlainFormat:
     def adapt(self, messages: list[Message]) -> list[Message]:
         """Leave the history as it is."""
         return messages
+
+    def write_grammar(self, wanted: Wanted, writer: GrammarWriter) -> None:
+        """Write the answer, behind what the family thinks."""
+        TaggedGrammar(writer, wanted, thinking=self.dialect.thinking).write()
 
     def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
         """Return a parser that reads no tools."""

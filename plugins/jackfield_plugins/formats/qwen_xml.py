@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jackfield.descriptors import ChatFormatDescriptor
@@ -25,13 +25,17 @@ from jackfield.service.requests import Message, ToolDefinition
 from jackfield.text.calls import CallScope
 from jackfield.text.coercion import coerce, is_text_only, property_schema
 from jackfield.text.contract import ArgumentsDelta, CallDone, CallStarted, Content, FormatParser, ParsedEvent
+from jackfield.text.grammars import GrammarWriter, Wanted, quoted
 from jackfield.text.literals import Literals
+from jackfield.text.raw_values import RawValue
 from jackfield.text.regions import Region, Step
 from jackfield.text.tagged import TagDialect, TaggedParser
+from jackfield.text.tagged_grammar import TaggedGrammar, either
 
 CALL, CALL_END = "<tool_call>", "</tool_call>"
 FUNCTION, FUNCTION_END = "<function=", "</function>"
 PARAMETER, PARAMETER_END = "<parameter=", "</parameter>"
+VALUE_CLOSING = f"\n{PARAMETER_END}\n"
 _VALUE_ENDS = (PARAMETER_END, FUNCTION_END, CALL_END)
 _AFTER_VALUE = (PARAMETER, FUNCTION_END, CALL_END)
 _SPACE = re.compile(r"\s*")
@@ -242,9 +246,66 @@ class QwenXmlFormat:
         """Leave the history as it is: the templates write calls and results themselves."""
         return messages
 
+    def write_grammar(self, wanted: Wanted, writer: GrammarWriter) -> None:
+        """Write calls as nested tags, each parameter at most once and in the schema's order."""
+
+        def call() -> str:
+            return writer.rule(f'"\\n"? {quoted(FUNCTION)} {_functions(wanted, writer)}')
+
+        def bare() -> str:
+            return _functions(wanted, writer)
+
+        grammar = TaggedGrammar(
+            writer,
+            wanted,
+            thinking=DIALECT.thinking,
+            calls={CALL: call},
+            loose_calls={"\n" + FUNCTION: bare},
+        )
+        grammar.write()
+
     def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
         """Return a parser for one generation."""
         return TaggedParser(DIALECT, tools)
+
+
+def _functions(wanted: Wanted, writer: GrammarWriter) -> str:
+    """Return the rule of a call from its name on."""
+    writer.closers.append(VALUE_CLOSING)
+    bodies = [
+        f"{quoted(f'{tool.name}>{chr(10)}')} {_parameters(tool.parameters, writer)}" for tool in wanted.tools
+    ]
+    end = f'{quoted(FUNCTION_END)} "\\n"? {writer.tag(CALL_END)}'
+    return writer.rule(f"({either(bodies)}) {end}", "function")
+
+
+def _parameters(parameters: Mapping[str, Any], writer: GrammarWriter) -> str:
+    properties: dict[str, Any] = parameters.get("properties") or {}
+    if not properties:
+        return "" if parameters.get("additionalProperties") is False else _any_parameters(writer)
+    required = parameters.get("required") or ()
+    written = [
+        f"{quoted(f'{PARAMETER}{key}>{chr(10)}')} {_value(property_schema(parameters, key), parameters, writer)}"
+        for key in properties
+    ]
+    return " ".join(
+        part if key in required else f"({part})?" for key, part in zip(properties, written, strict=True)
+    )
+
+
+def _any_parameters(writer: GrammarWriter) -> str:
+    name = writer.terminal(r"/[a-zA-Z_][a-zA-Z0-9_.-]{0,63}/")
+    return f'({quoted(PARAMETER)} {name} ">\\n" {_value({}, {}, writer)})*'
+
+
+def _value(schema: dict[str, Any], root: Mapping[str, Any], writer: GrammarWriter) -> str:
+    value = RawValue.of(schema, root)
+    options: list[str] = []
+    if value.texts:
+        options.append(writer.free_to(VALUE_CLOSING, PARAMETER_END, CALL_END, text=value.pattern))
+    if value.schema is not None:
+        options.append(f"{writer.json(value.schema)} {quoted(VALUE_CLOSING)}")
+    return writer.rule(either(options), "value")
 
 
 @hookimpl

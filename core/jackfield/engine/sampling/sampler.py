@@ -76,11 +76,7 @@ class Sampler:
         if not np.isfinite(logits[best]):
             raise not_finite(logits, best, len(history))
         forbidden = self._not_yet if num_picked < self._min_tokens else self._never
-        bits = self._mask.bitmask() if self._mask is not None else None
-        if self._is_plain and not _is_among(best, forbidden) and (bits is None or is_allowed(bits, best)):
-            token_id, probability = best, 1.0
-        else:
-            token_id, probability = self._choose(logits, history, forbidden, bits)
+        token_id, probability = self._admitted(logits, best, history, forbidden)
         for stage in self._stages:
             stage.accept(token_id, probability)
         if self._num_top is None:
@@ -91,6 +87,17 @@ class Sampler:
         """Advance the grammar by a token that became part of the text."""
         if self._mask is not None:
             self._mask.accept(token_id)
+
+    def _admitted(self, logits: F32, best: int, history: I32, forbidden: I32) -> tuple[int, float]:
+        """Return a token the grammar admits, and its probability."""
+        while True:
+            bits = self._mask.bitmask() if self._mask is not None else None
+            if self._is_plain and not _is_among(best, forbidden) and (bits is None or is_allowed(bits, best)):
+                token_id, probability = best, 1.0
+            else:
+                token_id, probability = self._choose(logits, history, forbidden, bits)
+            if self._mask is None or self._mask.admits(token_id):
+                return token_id, probability
 
     def _choose(
         self, logits: F32, history: I32, forbidden: I32, bits: npt.NDArray[np.uint32] | None

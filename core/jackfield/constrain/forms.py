@@ -1,0 +1,89 @@
+"""From what an answer must look like to a grammar ``llguidance`` reads: one maker for each kind of constraint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
+from llguidance import LLMatcher
+from llguidance.gbnf_to_lark import GbnfToLarkError, gbnf_to_lark
+
+from jackfield.constrain.limits import check_schema, check_text
+from jackfield.errors import RequestError
+from jackfield.service.requests import Constraint
+from jackfield.text.grammars import quoted
+
+__all__ = ["Grammar", "form_grammar", "json_grammar"]
+
+PARAM = "response_format"
+Grammar = dict[str, Any]
+"""One entry of the library's list of grammars: ``lark_grammar`` or ``json_schema``, and a name."""
+
+COMPACT = {"whitespace_flexible": False}
+"""JSON without optional blanks: a model could spend all its tokens on them."""
+
+AS_WRITTEN = {**COMPACT, "item_separator": ", ?", "key_separator": ": ?", "lenient": True}
+"""JSON as models were trained to write it in calls: at most one blank after a comma or a colon.
+
+Keywords that no grammar can say are left out: a tool is worth more than its ``uniqueItems``.
+"""
+
+
+def form_grammar(constraint: Constraint) -> Grammar:
+    """Return the grammar of an answer.
+
+    Raises:
+        RequestError: The constraint is malformed or too large.
+    """
+    make = MAKERS.get(constraint.kind)
+    assert make is not None, constraint.kind
+    return make(constraint.value)
+
+
+def json_grammar(schema: Any, options: dict[str, Any] = COMPACT) -> Grammar:
+    """Return the grammar of a JSON value; nothing in the schema can change how it is written."""
+    return {"json_schema": {**schema, "x-guidance": options}}
+
+
+def _any_object(_: Any) -> Grammar:
+    return json_grammar({"type": "object"})
+
+
+def _schema(value: Any) -> Grammar:
+    check_schema(value)
+    return json_grammar(value)
+
+
+def _regex(value: Any) -> Grammar:
+    wrapped: Any = msgspec.json.decode(LLMatcher.grammar_from_regex(check_text(value, "regex")))
+    return {"lark_grammar": wrapped["grammars"][0]["lark_grammar"]}
+
+
+def _choice(value: Any) -> Grammar:
+    if not isinstance(value, list) or not value:
+        raise RequestError("choice must be a list of texts", param=PARAM)
+    texts = [check_text(text, "choice") for text in cast("Any", value)]
+    return {"lark_grammar": f"start: {' | '.join(map(quoted, texts))}"}
+
+
+def _lark(value: Any) -> Grammar:
+    return {"lark_grammar": check_text(value, "lark")}
+
+
+def _gbnf(value: Any) -> Grammar:
+    try:
+        return _lark(gbnf_to_lark(check_text(value, "gbnf")))
+    except GbnfToLarkError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise RequestError(f"the GBNF grammar cannot be read: {reason}", param=PARAM) from None
+
+
+MAKERS: dict[str, Callable[[Any], Grammar]] = {
+    "json": _any_object,
+    "schema": _schema,
+    "regex": _regex,
+    "choice": _choice,
+    "lark": _lark,
+    "gbnf": _gbnf,
+}

@@ -1,0 +1,96 @@
+"""How much longer the way out of a grammar can get with one more token.
+
+A token can open what must be closed again: an object with required members, a list that wants items. The bound is the
+longest of the shortest values of all schemas inside of a schema, in bytes, each of which a token may take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import msgspec
+
+from jackfield.text.coercion import pointed_at
+
+__all__ = ["UNKNOWN_GROWTH", "largest_growth"]
+
+UNKNOWN_GROWTH = 1_000_000
+"""For grammars that are not looked into: the way out is asked for each token."""
+
+FRAME = 160
+"""Bytes of the tags around a call, of its name, and of brackets that one token may open at once."""
+
+MEMBER_FRAME = 80
+"""Bytes of the tags around a member, where a family writes it so."""
+
+
+def largest_growth(schemas: Iterable[Any]) -> int:
+    """Return a bound for a grammar whose free parts are values of these JSON schemas, and text."""
+    return FRAME + max((_Lengths(schema).largest for schema in schemas), default=0)
+
+
+class _Lengths:
+    """The shortest values of a schema and of everything in it; lengths of recursive ones count once."""
+
+    def __init__(self, root: Any) -> None:
+        self.largest = 0
+        self._root = root
+        self._open: set[str] = set()
+        self._known: dict[int, int] = {}
+        self._walk(root)
+
+    def _walk(self, node: Any) -> None:
+        pending = [node]
+        while pending:
+            item = pending.pop()
+            if isinstance(item, dict):
+                self.largest = max(self.largest, self._shortest(item))
+                pending += cast("dict[str, Any]", item).values()
+            elif isinstance(item, list):
+                pending += cast("Any", item)
+
+    def _shortest(self, schema: Any) -> int:
+        if not isinstance(schema, dict):
+            return 4
+        key = id(cast("Any", schema))
+        if key not in self._known:
+            self._known[key] = 4  # of a recursion
+            self._known[key] = self._measured(cast("dict[str, Any]", schema))
+        return self._known[key]
+
+    def _measured(self, schema: dict[str, Any]) -> int:
+        if "const" in schema:
+            return _size(schema["const"])
+        if isinstance(schema.get("enum"), list):
+            return max((_size(value) for value in schema["enum"]), default=0)
+        if isinstance(schema.get("$ref"), str):
+            return self._shortest(pointed_at(self._root, schema["$ref"]))
+        branches = [schema.get(word) for word in ("anyOf", "oneOf", "allOf")]
+        inner = [self._shortest(branch) for found in branches if isinstance(found, list) for branch in found]
+        return (
+            sum(inner) + self._of_object(schema) + self._of_array(schema) + _number(schema, "minLength") + 4
+        )
+
+    def _of_object(self, schema: dict[str, Any]) -> int:
+        properties = schema.get("properties")
+        known = cast("dict[str, Any]", properties) if isinstance(properties, dict) else {}
+        required = schema.get("required")
+        names = (
+            [name for name in cast("Any", required) if isinstance(name, str)]
+            if isinstance(required, list)
+            else []
+        )
+        return sum(MEMBER_FRAME + _size(name) + self._shortest(known.get(name)) for name in names)
+
+    def _of_array(self, schema: dict[str, Any]) -> int:
+        return _number(schema, "minItems") * (1 + self._shortest(schema.get("items")))
+
+
+def _size(value: Any) -> int:
+    return len(msgspec.json.encode(value))
+
+
+def _number(schema: dict[str, Any], name: str) -> int:
+    value = schema.get(name)
+    return value if isinstance(value, int) else 0
