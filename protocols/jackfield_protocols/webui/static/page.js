@@ -65,6 +65,7 @@ class AnswerView {
   constructor(firstTurn) {
     this.firstTurn = firstTurn;
     this.text = "";
+    this.settled = "";
     this.thoughts = "";
     this.waiting = element("div", "waiting", element("i"), element("span", "", "Reading"));
     this.prose = element("div", "prose");
@@ -78,13 +79,22 @@ class AnswerView {
     if (frame.queue_position !== undefined) this.wait(`Place ${frame.queue_position} of ${frame.queue_pending} in the queue`);
     if (frame.thinking) this.thoughts += frame.thinking;
     if (frame.token) this.text += frame.token;
-    if (frame.replace !== undefined) {
-      this.text = frame.replace;
-      this.wait(`Refining ${frame.diffusionStep} of ${frame.diffusionTotal}`);
-    }
+    if (frame.replace !== undefined) this.replace(frame);
     for (const one of frame.tool_calls ?? []) this.node.append(element("div", "tool", `${one.name}(${JSON.stringify(one.arguments, null, 2)})`));
     if (frame.done) this.finish(frame);
     this.redraw();
+  }
+
+  replace(frame) {  // a diffusion model shows its whole answer after every pass, and again when a block is done
+    this.text = frame.replace;
+    this.isDraft = frame.preview;
+    if (!frame.preview) this.settled = frame.replace;
+    this.wait(`Refining: pass ${frame.diffusionStep} of at most ${frame.diffusionTotal}`);
+  }
+
+  settle() {  // a block that was not finished is no part of the answer
+    if (this.isDraft) this.text = this.settled;
+    this.isDraft = false;
   }
 
   wait(text) {
@@ -113,12 +123,14 @@ class AnswerView {
       this.thinking.open = false;
       this.thinking.firstChild.textContent = "Thoughts";
     }
-    this.waiting.hidden = this.isOver || Boolean(this.text || this.thoughts);
+    this.waiting.hidden = this.isOver || (!this.isDraft && Boolean(this.text || this.thoughts));
+    this.prose.classList.toggle("draft", Boolean(this.isDraft));
     update(this.prose, this.text);
   }
 
   finish(frame) {
     this.isOver = true;
+    this.settle();
     if (frame.error) this.trouble(frame.error);
     const facts = [
       `${frame.tokenCount} tokens`,
@@ -132,6 +144,7 @@ class AnswerView {
 
   trouble(text) {
     this.isOver = true;
+    this.settle();
     this.node.append(element("div", "trouble", text));
     this.redraw();
   }
@@ -207,6 +220,7 @@ async function respond() {
 
 function stopped(view) {
   view.isOver = true;
+  view.settle();
   view.foot(["stopped"]);
   view.redraw();
 }
