@@ -79,6 +79,25 @@ def test_layers_are_counted_by_what_they_do(
     assert verdict["layers"] == layers
 
 
+@pytest.mark.parametrize(
+    ("architecture", "writes"),
+    [
+        ("llama", "token by token"),
+        ("diffusion-gemma", "blocks of 8 tokens, each refined in at most 6 passes"),
+    ],
+)
+def test_how_it_writes_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], architecture: str, writes: str
+):
+    path = make_checkpoint(tmp_path / "tiny.gguf", architecture, num_layers=3)
+    verdict = inspected(path, capsys)["verdict"]
+    assert verdict["runs"]
+    assert verdict["writes"] == writes
+    assert verdict["unused_tensors"] == []
+    main(["inspect", str(path)])
+    assert writes.split(",")[0] in capsys.readouterr().out
+
+
 def test_tensors_that_are_read_into_the_program_are_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = make_checkpoint(tmp_path / "tiny.gguf", "phi3")
     assert inspected(path, capsys)["verdict"]["unused_tensors"] == []

@@ -92,6 +92,7 @@ def _verdict_table(verdict: Verdict) -> Table:
         table.add_row("problem", problem)
     if verdict.layers:
         table.add_row("layers", verdict.layers)
+        table.add_row("writes", verdict.writes)
         table.add_row("trained context", f"{verdict.context_length} tokens")
         table.add_row("keys and values", f"{format_bytes(verdict.kv_bytes_per_token)} a token")
     if verdict.fixed_state_bytes:

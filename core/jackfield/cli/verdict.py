@@ -30,6 +30,7 @@ class Verdict:
     Attributes:
         plugin: The plugin whose architecture it is, with its distribution.
         layers: How many layers do what, in words.
+        writes: How it writes, in words.
         backends: Each backend's name and its answer, ``runs`` or why not.
         memory: What the preferred backend would take for a context of ``memory_context``.
     """
@@ -38,6 +39,7 @@ class Verdict:
     problems: tuple[str, ...] = ()
     plugin: str = ""
     layers: str = ""
+    writes: str = ""
     context_length: int = 0
     kv_bytes_per_token: int = 0
     fixed_state_bytes: int = 0
@@ -94,12 +96,14 @@ def _plugin_of(architecture: str, host: Host) -> str:
 
 
 def _limits(program: Program, context: int, kv_type: str) -> Limits:
+    canvas = program.diffusion.canvas_length if program.diffusion is not None else 0
     return Limits(
         num_pages=-(-context // 32),
         max_context=context,
         kv_type=kv_type,
         num_state_slots=1 if program.is_recurrent else 0,
-        max_rows=512,
+        max_rows=max(512, canvas),
+        max_outputs=max(64, canvas),
     )
 
 
@@ -114,6 +118,7 @@ def _judge_program(
     found = replace(
         verdict,
         layers=_layers(program.ops),
+        writes=_writes(program),
         context_length=program.context_length,
         kv_bytes_per_token=program.kv_bytes_per_token(KV_ELEMENT_BYTES[limits.kv_type]),
         fixed_state_bytes=program.fixed_state_bytes(),
@@ -138,7 +143,15 @@ def _ask_backends(
         yield descriptor.name, reason or "runs", tuple(asdict(estimate).items()) if estimate else ()
 
 
-# ---- what layers do ----
+# ---- what the program does ----
+
+
+def _writes(program: Program) -> str:
+    diffusion = program.diffusion
+    if diffusion is None:
+        return "token by token"
+    return f"blocks of {diffusion.canvas_length} tokens, each refined in at most {diffusion.max_steps} passes"
+
 
 LAYER_KINDS = {
     "SsmScan": "Mamba-2",
