@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jackfield.engine.loading import build_program
 from jackfield.gguf import BLOCK_FORMATS, dequantize, open_checkpoint
+from jackfield.host import Host
+from jackfield.program import RecurrentState
 from jackfield.testing.blocks import random_blocks
 from jackfield.testing.families import family_named
 from jackfield.testing.tiny import make_checkpoint
@@ -104,6 +107,44 @@ def test_a_family_of_ones_own_needs_no_file_here(tmp_path: Path) -> None:
 def test_an_unknown_family_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModuleNotFoundError, match="no_such"):
         make_checkpoint(tmp_path / "tiny.gguf", "no-such")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "sizes", "states"),
+    [
+        ("qwen3next", {"num_key_heads": 1, "num_value_heads": 3, "state_width": 24}, (3, 24, 24)),
+        ("qwen35", {"num_key_heads": 2, "num_value_heads": 2, "state_width": 8}, (2, 8, 8)),
+        (
+            "nemotron_h",
+            {"num_state_heads": 6, "inner_width": 48, "state_size": 20, "num_groups": 3},
+            (6, 8, 20),
+        ),
+    ],
+)
+def test_sizes_that_only_some_families_have_reach_the_program(
+    tmp_path: Path, architecture: str, sizes: dict[str, int], states: tuple[int, int, int]
+) -> None:
+    path = make_checkpoint(tmp_path / "tiny.gguf", architecture, sizes={"extra": sizes})
+    with open_checkpoint(path) as checkpoint:
+        program = build_program(checkpoint, Host())
+        assert [state.shape for state in program.states if isinstance(state, RecurrentState)] == [states]
+
+
+def test_a_gemma4_may_have_no_experts(tmp_path: Path) -> None:
+    sizes = {"num_experts": 0, "extra": {"full_attention_interval": 2, "shared_kv_layers": 2, "window": 9}}
+    path = make_checkpoint(tmp_path / "tiny.gguf", "gemma4", num_layers=4, sizes=sizes)
+    with open_checkpoint(path) as checkpoint:
+        program = build_program(checkpoint, Host())
+    assert [cache.window for cache in program.kv_caches] == [9, None]
+    assert not any("exps" in name for name in program.weight_names())
+
+
+def test_a_large_tensor_is_filled_with_blocks_of_the_same_spread(tmp_path: Path) -> None:
+    path = make_checkpoint(tmp_path / "large.gguf", "llama", tensor_type="Q4_0", vocab_size=66_000)
+    with open_checkpoint(path) as checkpoint:
+        table = checkpoint.tensors["token_embd.weight"]
+        assert table.shape == (66_000, 64)
+        assert table.to_float32()[:4096].std() == pytest.approx(1.0, rel=0.1)
 
 
 # ---- vocabularies ----

@@ -14,6 +14,8 @@ def tensor_types(file_type: str, num_layers: int) -> tuple[str, dict[str, str]]:
     Source: ``llama_tensor_get_type`` of llama.cpp: the output matrix (the embedding where there is no other), and
     values and down-projections of half of the layers, have two bits more.
     """
+    if file_type == "MXFP4_MOE":
+        return "Q8_0", {"*_exps.weight": "MXFP4"}
     bulk = MIXTURES.get(file_type)
     if bulk is None:
         return file_type, {}

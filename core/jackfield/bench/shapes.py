@@ -13,6 +13,7 @@ from jackfield.testing.tiny import make_checkpoint
 __all__ = ["SHAPES", "Shape", "write_shape"]
 
 VOCAB_SIZE = 151_936
+FOURTH = {"full_attention_interval": 4}
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,75 @@ SHAPES = {
         {
             "width": 1024, "num_heads": 16, "num_kv_heads": 4, "head_width": 64, "ff_width": 768,
             "num_experts": 32, "num_experts_used": 4,
+        },
+        32_000,
+    ),
+    "qwen3-moe-4l": Shape(  # 4 of the 48 layers of Qwen3-30B-A3B
+        "qwen3moe",
+        4,
+        {
+            "width": 2048, "num_heads": 32, "num_kv_heads": 4, "head_width": 128, "ff_width": 768,
+            "num_experts": 128, "num_experts_used": 8,
+        },
+        32_000,
+    ),
+    "qwen35-0.8b": Shape(
+        "qwen35",
+        24,
+        {
+            "width": 1024, "num_heads": 8, "num_kv_heads": 2, "head_width": 256, "ff_width": 3584,
+            "extra": {
+                "num_key_heads": 16, "num_value_heads": 16, "state_width": 128, "draft_layers": 0, **FOURTH,
+            },
+        },
+    ),
+    "qwen3next-4l": Shape(  # 4 of the 48 layers, a quarter of the experts of Qwen3-Next-80B-A3B
+        "qwen3next",
+        4,
+        {
+            "width": 2048, "num_heads": 16, "num_kv_heads": 2, "head_width": 256, "ff_width": 512,
+            "num_experts": 128, "num_experts_used": 10,
+            "extra": {"num_key_heads": 16, "num_value_heads": 32, "state_width": 128, **FOURTH},
+        },
+        32_000,
+    ),
+    "nemotron-h-12l": Shape(
+        "nemotron_h",
+        12,
+        {
+            "width": 2048, "num_heads": 32, "num_kv_heads": 8, "head_width": 128, "ff_width": 8192,
+            "extra": {"num_groups": 8, "num_state_heads": 64, "state_size": 128, "inner_width": 4096},
+        },
+        131_072,
+    ),
+    "gpt-oss-4l": Shape(  # 4 of the 24 layers of gpt-oss-20b
+        "gpt-oss",
+        4,
+        {
+            "width": 2880, "num_heads": 64, "num_kv_heads": 8, "head_width": 64, "ff_width": 2880,
+            "num_experts": 32, "num_experts_used": 4,
+            "extra": {"window": 128, "original_context": 4096},
+        },
+        32_000,
+    ),
+    "gemma3-1b": Shape(
+        "gemma3",
+        26,
+        {
+            "width": 1152, "num_heads": 4, "num_kv_heads": 1, "head_width": 256, "ff_width": 6912,
+            "extra": {"window": 512},
+        },
+        131_072,
+    ),
+    "gemma4-e-15l": Shape(
+        "gemma4",
+        15,
+        {
+            "width": 1536, "num_heads": 8, "num_kv_heads": 1, "head_width": 256, "ff_width": 6144,
+            "num_experts": 0,
+            "extra": {
+                "window": 512, "full_attention_interval": 5, "shared_kv_layers": 5, "layer_input_width": 256,
+            },
         },
         32_000,
     ),

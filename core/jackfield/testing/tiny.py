@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jackfield.gguf import BLOCK_FORMATS
-from jackfield.testing.blocks import encode
+from jackfield.testing.blocks import encode, random_blocks
 from jackfield.testing.chatml import CHATML
 from jackfield.testing.families import Dimensions, Family, HyperParameter, TinyTensor, family_named
 from jackfield.testing.vocabularies import TinyVocabulary, byte_level, sentence_pieces
@@ -27,6 +28,10 @@ from jackfield.testing.vocabularies import TinyVocabulary, byte_level, sentence_
 __all__ = ["make_checkpoint"]
 
 MetadataValue: TypeAlias = "HyperParameter | list[str] | None"
+FLOATS = frozenset({"F32", "F16", "BF16"})
+MOST_QUANTISED = 1 << 22
+"""Elements; a larger tensor is filled with random blocks, which takes seconds instead of minutes."""
+
 VOCABULARIES = {"gpt2": byte_level, "llama": sentence_pieces}
 
 
@@ -73,10 +78,14 @@ def make_checkpoint(
     generator = np.random.default_rng(seed)
     tensors = list(family.tensors(dimensions))
     for tensor in tensors:
+        type_name = _type_of(tensor, types)
+        if math.prod(tensor.shape) > MOST_QUANTISED and type_name not in FLOATS:
+            _add_blocks(writer, tensor, type_name, generator)
+            continue
         values = generator.normal(tensor.centre, tensor.spread, tensor.shape).astype(np.float32)
         if tensor.name == _output_name(tensors):
             values[words.added_ids] *= np.float32(0.1)
-        _add_tensor(writer, tensor, values, _type_of(tensor, types), generator)
+        _add_tensor(writer, tensor, values, type_name, generator)
     return _write(writer, Path(path))
 
 
@@ -152,6 +161,14 @@ def _add_tensor(
         writer.add_tensor(tensor.name, values)
         return
     rows = encode(values, type_name, generator).reshape(*tensor.shape[:-1], -1)
+    writer.add_tensor(tensor.name, rows, raw_dtype=gguf.GGMLQuantizationType[type_name])
+
+
+def _add_blocks(
+    writer: gguf.GGUFWriter, tensor: TinyTensor, type_name: str, generator: np.random.Generator
+) -> None:
+    blocks = random_blocks(type_name, math.prod(tensor.shape), tensor.spread, generator)
+    rows = blocks.reshape(*tensor.shape[:-1], -1)
     writer.add_tensor(tensor.name, rows, raw_dtype=gguf.GGMLQuantizationType[type_name])
 
 

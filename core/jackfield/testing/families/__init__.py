@@ -41,7 +41,7 @@ class Dimensions:
         ff_width: F, of the feed-forward layer or of one expert.
         vocab_size: V.
         block_elements: Rows of quantised tensors are a multiple of this.
-        extra: Sizes that only one family has, by name.
+        extra: Sizes that only some families have, by name; see ``size``.
     """
 
     num_layers: int = 2
@@ -58,6 +58,10 @@ class Dimensions:
     epsilon: float = 1e-5
     block_elements: int = 1
     extra: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    def size(self, name: str, default: int) -> int:
+        """Return a size that only some families have."""
+        return self.extra.get(name, default)
 
     @property
     def query_width(self) -> int:

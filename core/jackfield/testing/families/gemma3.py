@@ -22,7 +22,7 @@ __all__ = ["FAMILY"]
 def _hyper_parameters(d: Dimensions) -> Mapping[str, HyperParameter]:
     return {
         **common_keys(d),
-        "attention.sliding_window": 16,
+        "attention.sliding_window": d.size("window", 16),
         "rope.freq_base": 1_000_000.0,
         "rope.freq_base_swa": 10_000.0,
         "rope.scaling.type": "linear",

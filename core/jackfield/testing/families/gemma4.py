@@ -34,10 +34,10 @@ def _hyper_parameters(d: Dimensions) -> Mapping[str, HyperParameter]:
         "attention.key_length_swa": d.head_width,
         "attention.value_length_swa": d.head_width,
         "attention.head_count_kv": [
-            1 if _is_full(layer) else d.num_kv_heads for layer in range(d.num_layers)
+            1 if _is_full(d, layer) else d.num_kv_heads for layer in range(d.num_layers)
         ],
-        "attention.sliding_window": 16,
-        "attention.sliding_window_pattern": [not _is_full(layer) for layer in range(d.num_layers)],
+        "attention.sliding_window": d.size("window", 16),
+        "attention.sliding_window_pattern": [not _is_full(d, layer) for layer in range(d.num_layers)],
         "attention.shared_kv_layers": _num_shared(d),
         "embedding_length_per_layer_input": _input_width(d),
         "rope.dimension_count": 2 * d.head_width,
@@ -45,22 +45,31 @@ def _hyper_parameters(d: Dimensions) -> Mapping[str, HyperParameter]:
         "rope.freq_base": 1_000_000.0,
         "rope.freq_base_swa": 10_000.0,
         "final_logit_softcapping": 20.0,
+        **_expert_keys(d),
+    }
+
+
+def _expert_keys(d: Dimensions) -> dict[str, HyperParameter]:
+    if not d.num_experts:
+        return {}
+    return {
         "expert_count": d.num_experts,
         "expert_used_count": d.num_experts_used,
         "expert_feed_forward_length": d.ff_width,
     }
 
 
-def _is_full(layer: int) -> bool:
-    return layer % 3 == 2
+def _is_full(d: Dimensions, layer: int) -> bool:
+    interval = d.size("full_attention_interval", 3)
+    return layer % interval == interval - 1
 
 
 def _num_shared(d: Dimensions) -> int:
-    return d.num_layers - 3 if d.num_layers > 3 else 0
+    return d.size("shared_kv_layers", max(0, d.num_layers - 3))
 
 
 def _input_width(d: Dimensions) -> int:
-    return max(LAYER_INPUT_WIDTH, d.block_elements)
+    return d.size("layer_input_width", max(LAYER_INPUT_WIDTH, d.block_elements))
 
 
 def _tensors(d: Dimensions) -> Iterator[TinyTensor]:
@@ -78,7 +87,7 @@ def _tensors(d: Dimensions) -> Iterator[TinyTensor]:
 
 
 def _attention(d: Dimensions, layer: int) -> Iterator[TinyTensor]:
-    prefix, is_full = f"blk.{layer}", _is_full(layer)
+    prefix, is_full = f"blk.{layer}", _is_full(d, layer)
     head_width = 2 * d.head_width if is_full else d.head_width
     kv_width = head_width * (1 if is_full else d.num_kv_heads)
     yield norm(f"{prefix}.attn_norm.weight", d.width)
@@ -96,7 +105,13 @@ def _attention(d: Dimensions, layer: int) -> Iterator[TinyTensor]:
 def _feed_forward(d: Dimensions, prefix: str) -> Iterator[TinyTensor]:
     yield norm(f"{prefix}.ffn_norm.weight", d.width)
     yield from feed_forward(prefix, d.width, d.ff_width)
-    for name in ("post_ffw_norm", "post_ffw_norm_1", "post_ffw_norm_2", "pre_ffw_norm_2"):
+    yield norm(f"{prefix}.post_ffw_norm.weight", d.width)
+    if d.num_experts:
+        yield from _experts(d, prefix)
+
+
+def _experts(d: Dimensions, prefix: str) -> Iterator[TinyTensor]:
+    for name in ("post_ffw_norm_1", "post_ffw_norm_2", "pre_ffw_norm_2"):
         yield norm(f"{prefix}.{name}.weight", d.width)
     yield vector(f"{prefix}.ffn_gate_inp.weight", d.num_experts, d.width)
     yield norm(f"{prefix}.ffn_gate_inp.scale", d.width)

@@ -20,9 +20,6 @@ __all__ = ["FAMILY"]
 
 
 CONV_KERNEL = 4
-NUM_GROUPS = 2
-NUM_STATE_HEADS = 4
-STATE_SIZE = 16
 
 
 def _hyper_parameters(d: Dimensions) -> Mapping[str, HyperParameter]:
@@ -34,10 +31,10 @@ def _hyper_parameters(d: Dimensions) -> Mapping[str, HyperParameter]:
         "attention.head_count_kv": [d.num_kv_heads if kind == "attention" else 0 for kind in _kinds(d)],
         "feed_forward_length": [d.ff_width if kind == "feed_forward" else 0 for kind in _kinds(d)],
         "ssm.conv_kernel": CONV_KERNEL,
-        "ssm.inner_size": d.width,
-        "ssm.state_size": STATE_SIZE,
-        "ssm.group_count": NUM_GROUPS,
-        "ssm.time_step_rank": NUM_STATE_HEADS,
+        "ssm.inner_size": _inner_width(d),
+        "ssm.state_size": _state_size(d),
+        "ssm.group_count": _num_groups(d),
+        "ssm.time_step_rank": _num_state_heads(d),
     }
 
 
@@ -56,15 +53,32 @@ def _tensors(d: Dimensions) -> Iterator[TinyTensor]:
 
 
 def _mamba(d: Dimensions, prefix: str) -> Iterator[TinyTensor]:
-    conv_width = d.width + 2 * NUM_GROUPS * STATE_SIZE
-    yield linear(f"{prefix}.ssm_in.weight", d.width + conv_width + NUM_STATE_HEADS, d.width)
+    heads, groups, inner = _num_state_heads(d), _num_groups(d), _inner_width(d)
+    conv_width = inner + 2 * groups * _state_size(d)
+    yield linear(f"{prefix}.ssm_in.weight", inner + conv_width + heads, d.width)
     yield vector(f"{prefix}.ssm_conv1d.weight", conv_width, CONV_KERNEL, spread=0.5)
     yield vector(f"{prefix}.ssm_conv1d.bias", conv_width)
-    yield vector(f"{prefix}.ssm_dt.bias", NUM_STATE_HEADS)
-    yield vector(f"{prefix}.ssm_a", 1, NUM_STATE_HEADS, spread=0.1, centre=-0.5)
-    yield vector(f"{prefix}.ssm_d", 1, NUM_STATE_HEADS)
-    yield TinyTensor(f"{prefix}.ssm_norm.weight", (NUM_GROUPS, d.width // NUM_GROUPS), 0.2, centre=1.0)
-    yield linear(f"{prefix}.ssm_out.weight", d.width, d.width)
+    yield vector(f"{prefix}.ssm_dt.bias", heads)
+    yield vector(f"{prefix}.ssm_a", heads, 1, spread=0.1, centre=-0.5)
+    yield vector(f"{prefix}.ssm_d", heads, 1)
+    yield TinyTensor(f"{prefix}.ssm_norm.weight", (groups, inner // groups), 0.2, centre=1.0)
+    yield linear(f"{prefix}.ssm_out.weight", d.width, inner)
+
+
+def _num_groups(d: Dimensions) -> int:
+    return d.size("num_groups", 2)
+
+
+def _num_state_heads(d: Dimensions) -> int:
+    return d.size("num_state_heads", 4)
+
+
+def _state_size(d: Dimensions) -> int:
+    return d.size("state_size", 16)
+
+
+def _inner_width(d: Dimensions) -> int:
+    return d.size("inner_width", d.width)
 
 
 def _feed_forward(d: Dimensions, prefix: str) -> Iterator[TinyTensor]:

@@ -21,21 +21,20 @@ __all__ = ["FAMILY"]
 
 
 CONV_KERNEL = 4
-NUM_KEY_HEADS = 2
-NUM_VALUE_HEADS = 4
 
 
 def _hyper_parameters(d: Dimensions) -> Mapping[str, HyperParameter]:
     return {
         **common_keys(d),
         "rope.dimension_count": d.head_width // 4,
+        "rope.dimension_sections": _sections(d.head_width // 8),
         "rope.freq_base": 10_000_000.0,
         "ssm.conv_kernel": CONV_KERNEL,
-        "ssm.state_size": d.head_width,
-        "ssm.group_count": NUM_KEY_HEADS,
-        "ssm.time_step_rank": NUM_VALUE_HEADS,
+        "ssm.state_size": _state_width(d),
+        "ssm.group_count": _num_key_heads(d),
+        "ssm.time_step_rank": _num_value_heads(d),
         "ssm.inner_size": _value_width(d),
-        "full_attention_interval": 2,
+        "full_attention_interval": _interval(d),
         "expert_count": d.num_experts,
         "expert_used_count": d.num_experts_used,
         "expert_feed_forward_length": d.ff_width,
@@ -43,8 +42,29 @@ def _hyper_parameters(d: Dimensions) -> Mapping[str, HyperParameter]:
     }
 
 
+def _sections(num_pairs: int) -> list[int]:
+    """Return how many pairs rotate by time, height and width; in text it is all the same."""
+    return [(num_pairs + 2) // 3, (num_pairs + 1) // 3, num_pairs // 3, 0]
+
+
+def _num_key_heads(d: Dimensions) -> int:
+    return d.size("num_key_heads", 2)
+
+
+def _num_value_heads(d: Dimensions) -> int:
+    return d.size("num_value_heads", 4)
+
+
+def _state_width(d: Dimensions) -> int:
+    return d.size("state_width", d.head_width)
+
+
 def _value_width(d: Dimensions) -> int:
-    return NUM_VALUE_HEADS * d.head_width
+    return _num_value_heads(d) * _state_width(d)
+
+
+def _interval(d: Dimensions) -> int:
+    return d.size("full_attention_interval", 2)
 
 
 def _tensors(d: Dimensions) -> Iterator[TinyTensor]:
@@ -52,7 +72,7 @@ def _tensors(d: Dimensions) -> Iterator[TinyTensor]:
     for layer in range(d.num_layers):
         prefix = f"blk.{layer}"
         yield norm(f"{prefix}.attn_norm.weight", d.width)
-        yield from _attention(d, prefix) if layer % 2 else _delta_net(d, prefix)
+        yield from _delta_net(d, prefix) if (layer + 1) % _interval(d) else _attention(d, prefix)
         yield norm(f"{prefix}.post_attention_norm.weight", d.width)
         yield from _mixture(d, prefix)
     yield norm("output_norm.weight", d.width)
@@ -69,15 +89,16 @@ def _attention(d: Dimensions, prefix: str) -> Iterator[TinyTensor]:
 
 
 def _delta_net(d: Dimensions, prefix: str) -> Iterator[TinyTensor]:
-    conv_width = 2 * NUM_KEY_HEADS * d.head_width + _value_width(d)
+    num_heads = _num_value_heads(d)
+    conv_width = 2 * _num_key_heads(d) * _state_width(d) + _value_width(d)
     yield linear(f"{prefix}.attn_qkv.weight", conv_width, d.width)
     yield linear(f"{prefix}.attn_gate.weight", _value_width(d), d.width)
-    yield linear(f"{prefix}.ssm_beta.weight", NUM_VALUE_HEADS, d.width)
-    yield linear(f"{prefix}.ssm_alpha.weight", NUM_VALUE_HEADS, d.width)
+    yield linear(f"{prefix}.ssm_beta.weight", num_heads, d.width)
+    yield linear(f"{prefix}.ssm_alpha.weight", num_heads, d.width)
     yield vector(f"{prefix}.ssm_conv1d.weight", conv_width, CONV_KERNEL, spread=0.5)
-    yield vector(f"{prefix}.ssm_dt.bias", NUM_VALUE_HEADS)
-    yield vector(f"{prefix}.ssm_a", NUM_VALUE_HEADS, spread=0.1, centre=-0.5)
-    yield norm(f"{prefix}.ssm_norm.weight", d.head_width)
+    yield vector(f"{prefix}.ssm_dt.bias", num_heads)
+    yield vector(f"{prefix}.ssm_a", num_heads, spread=0.1, centre=-0.5)
+    yield norm(f"{prefix}.ssm_norm.weight", _state_width(d))
     yield linear(f"{prefix}.ssm_out.weight", d.width, _value_width(d))
 
 
