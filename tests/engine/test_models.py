@@ -13,6 +13,7 @@ import pytest
 
 from jackfield.backend import Limits
 from jackfield.engine import Engine
+from jackfield.engine.contract import SampledToken
 from jackfield.engine.drafting import MakeDrafter, PromptLookup
 from jackfield.engine.loading import LoadedModel, limits_for, load_model
 from jackfield.host import Host
@@ -20,8 +21,15 @@ from jackfield.program import Program
 from jackfield.testing.engines import Recorder, ask
 from jackfield.testing.tiny import make_checkpoint
 
-# plain attention, sliding windows, and layers with convolution and recurrent state
-FAMILIES = {"llama": 2, "gemma3": 6, "nemotron_h_moe": 4, "qwen3next": 4}
+# plain attention, sliding windows, shared caches, and layers with convolution and recurrent state
+FAMILIES = {"llama": 2, "gemma3": 6, "gemma4": 6, "nemotron_h_moe": 4, "qwen3next": 4}
+ON_CPU = ("gemma3", "gemma4", "nemotron_h_moe", "qwen3next")
+"""Families that run on the cpu backend too, in float32: its sums depend on the number of rows of a step, so
+logits agree to rounding only, and texts because these models have no near-ties."""
+MODELS = [
+    *(pytest.param((family, "reference"), id=family) for family in FAMILIES),
+    *(pytest.param((family, "cpu"), id=f"{family}-cpu", marks=pytest.mark.jit) for family in ON_CPU),
+]
 ENDLESS: frozenset[int] = frozenset()
 DICE = np.random.default_rng(5)
 PROMPTS = [DICE.integers(5, 380, size).tolist() for size in (70, 9, 33, 1, 48)]
@@ -69,14 +77,14 @@ def host() -> Host:
     return Host()
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=MODELS)
 def bench(
     request: pytest.FixtureRequest, host: Host, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Bench]:
-    family: str = request.param
+    family, backend = request.param
     path = make_checkpoint(tmp_path_factory.mktemp("models") / "m.gguf", family, num_layers=FAMILIES[family])
     with ExitStack() as stack:
-        yield Bench(stack.enter_context(load_model(Path(path), host, "reference", small_limits)))
+        yield Bench(stack.enter_context(load_model(Path(path), host, backend, small_limits)))
 
 
 def small_limits(program: Program) -> Limits:
@@ -103,6 +111,44 @@ def test_running_out_of_pages_does_not_change_a_text(bench: Bench) -> None:
     engine = bench.engine(num_pages=8)
     prompts = [prompt[:40] for prompt in PROMPTS]
     assert bench.texts(engine, prompts) == [bench.alone(prompt) for prompt in prompts]
+
+
+def cancelling(engine: Engine, request_id: str, after: int) -> Recorder:
+    """Return a sink that cancels a request at its own ``after``-th token."""
+    sink = Recorder()
+
+    def count(token: SampledToken) -> None:
+        if len(sink.picked) == after:
+            engine.cancel(request_id)
+
+    sink.on_token = count
+    return sink
+
+
+def test_cancelled_sequences_leave_the_others_alone(bench: Bench) -> None:
+    """The longest is cancelled in its prompt, another in its answer, both by a third one's tokens."""
+    engine = bench.engine(max_rows=16)
+    sinks = [Recorder() for _ in PROMPTS]
+    sinks[3] = cancelling(engine, "0", after=1)
+    sinks[1] = cancelling(engine, "1", after=4)
+    for number, (prompt, sink) in enumerate(zip(PROMPTS, sinks, strict=True)):
+        engine.submit(ask(str(number), prompt, sink, max_tokens=NUM_TOKENS, eog=ENDLESS))
+    engine.run_until_idle()
+    assert [sink.reason for sink in sinks[:2]] == ["cancelled"] * 2
+    for sink, prompt in zip(sinks, PROMPTS, strict=True):
+        expected = bench.alone(prompt)
+        assert sink.tokens == (expected if sink.reason == "length" else expected[: len(sink.tokens)])
+
+
+def test_a_cancelled_text_can_be_asked_for_again(bench: Bench) -> None:
+    engine = bench.engine(max_rows=16)
+    cancelled, again = cancelling(engine, "first", after=3), Recorder()
+    engine.submit(ask("first", PROMPTS[0], cancelled, max_tokens=NUM_TOKENS, eog=ENDLESS))
+    engine.run_until_idle()
+    engine.submit(ask("again", PROMPTS[0], again, max_tokens=NUM_TOKENS, eog=ENDLESS))
+    engine.run_until_idle()
+    assert 0 < again.num_cached < len(PROMPTS[0])
+    assert again.tokens == bench.alone(PROMPTS[0])
 
 
 def test_a_reused_prefix_gives_the_text_of_a_fresh_start(bench: Bench) -> None:

@@ -53,12 +53,14 @@ class ArchitectureSuite:
         family: A family of ``jackfield.testing.families``, by name, or one of your own.
         num_layers: Layers of the checkpoint; enough for every kind of layer to occur.
         backend: What runs it.
+        fast_backends: What must give the same logits, from float32 weights and cache.
         optional_tensors: Parts of names of tensors that a checkpoint may lack, or hold in another layout.
     """
 
     family: ClassVar[str | Family]
     num_layers: ClassVar[int] = 2
     backend: ClassVar[str] = "reference"
+    fast_backends: ClassVar[tuple[str, ...]] = ("cpu",)
     optional_tensors: ClassVar[tuple[str, ...]] = (".bias", ".scale", "output.weight", "rope_freqs")
 
     @pytest.fixture(scope="class")
@@ -166,6 +168,21 @@ class ArchitectureSuite:
         assert np.isfinite(hidden).all()
         assert not np.array_equal(hidden[0], hidden[1])
 
+    def test_fast_backends_give_what_the_reference_gives(
+        self, host: Host, path: Path, prompt: list[int]
+    ) -> None:
+        """Kernels compute what the program says: a prompt, then single tokens."""
+        found: list[list[F32]] = []
+        for name in ("reference", *self.fast_backends):
+            with load_model(path, host, name, _exact_limits) as loaded:
+                batch = SequenceBatch(loaded.executable, loaded.limits)
+                parts = (prompt[:40], *([token] for token in prompt[40:44]))
+                found.append([batch.feed({"a": part})["a"] for part in parts])
+        expected, *others = found
+        for other in others:
+            for ours, theirs in zip(other, expected, strict=True):
+                assert_same_logits(ours, theirs)
+
     @pytest.mark.parametrize("tensor_type", ["F16", "Q8_0", "Q4_K"])
     def test_quantised_checkpoints_load_and_answer(
         self, host: Host, tmp_path: Path, tensor_type: str
@@ -228,6 +245,10 @@ class ArchitectureSuite:
 
 def _limits(program: Program) -> Limits:
     return limits_for(program, 96, num_sequences=6, page_size=16)
+
+
+def _exact_limits(program: Program) -> Limits:
+    return limits_for(program, 96, page_size=16, kv_type="f32")
 
 
 def _tensors_of_first_blocks(path: Path) -> list[str]:
