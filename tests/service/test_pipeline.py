@@ -120,6 +120,27 @@ def test_logprobs_cover_every_shown_token() -> None:
     assert bytes(byte for token in tokens for byte in token.bytes_) == "né!".encode()
 
 
+def test_echo_with_logprobs_tells_those_of_the_prompt() -> None:
+    stage = Stage(saying("!"))
+    request = make_request(prompt="Hi", echo=True, top_logprobs=0, num_choices=2)
+    [events] = stage.ask(request)
+    for choice in range(2):
+        deltas = [e for e in events if isinstance(e, TextDelta) and e.choice == choice]
+        assert [delta.text for delta in deltas][:2] == ["Hi", "!"]
+        assert [(item.text, item.logprob) for item in deltas[0].logprobs] == [("H", -1.0), ("i", -1.0)]
+        assert [(item.text, item.logprob) for item in deltas[1].logprobs] == [("!", -0.5)]
+    assert [run.on_prompt is not None for run in stage.engine.requests] == [True, False]
+
+
+def test_first_token_of_a_prompt_in_tokens_has_no_logprob() -> None:
+    request = make_request(prompt_tokens=[72, 105], echo=True, top_logprobs=0, max_tokens=0)
+    [events] = Stage(saying("!")).ask(request)
+    [delta] = [event for event in events if isinstance(event, TextDelta)]
+    assert [(item.text, item.logprob) for item in delta.logprobs] == [("H", None), ("i", -1.0)]
+    assert ending_of(events).reason == "length"
+    assert ending_of(events).usage.num_completion_tokens == 0
+
+
 def test_echo_begins_with_the_prompt() -> None:
     [events] = Stage(saying(" world")).ask(make_request(prompt="Hello", echo=True))
     assert text_of(events) == "Hello world"
@@ -248,7 +269,6 @@ def test_later_choices_wait_for_the_first_ones_prefill() -> None:
         ({"tool_choice": ToolChoice("required")}, "RequestError", "there are no tools"),
         ({"tool_choice": ToolChoice(name="g"), "tools": [TOOL]}, "RequestError", "names 'g'"),
         ({"tool_choice": ToolChoice("required"), "tools": [TOOL]}, "Unsupported", "cannot be forced"),
-        ({"echo": True, "top_logprobs": 1}, "Unsupported", "echo together with logprobs"),
         ({"id": "../x"}, "RequestError", "request id is"),
     ],
 )

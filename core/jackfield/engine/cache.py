@@ -65,7 +65,7 @@ class SequenceCache:
         """Return what the sequence would get now."""
         match, num_known = Match(), 0
         if sequence.uses_cache or sequence.is_admitted:
-            match, num_known = self.tree.match(sequence.salt, sequence.history, sequence.num_tokens - 1)
+            match, num_known = self.tree.match(sequence.salt, sequence.history, sequence.num_reusable)
         return self._offer(sequence, match, num_known)
 
     def without_copy(self, sequence: Sequence, offer: Offer) -> Offer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -127,6 +127,8 @@ class SequenceRequest:
         mask: Grammar, or ``None``.
         priority_key: Fairness is between these.
         session_id: Keeps its prefix from eviction longer than anonymous ones.
+        on_prompt: Given the prompt's tokens from the second on, with their log-probabilities, once it is
+            computed. Setting it makes every row of the prompt be computed; ``max_tokens`` may be 0 then.
     """
 
     id: str
@@ -141,6 +143,7 @@ class SequenceRequest:
     mask: TokenMask | None = None
     priority_key: str = ""
     session_id: str | None = None
+    on_prompt: Callable[[Sequence[SampledToken]], None] | None = None
 
 
 @dataclass(frozen=True)

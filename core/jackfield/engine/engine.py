@@ -160,9 +160,10 @@ class Engine:
         prompt = token_array(request.prompt, self._num_ids, "prompt")
         if prompt.size >= self.max_context:
             raise self._overflow(prompt.size)
-        if request.max_tokens < 1:
+        least = 1 if request.on_prompt is None else 0
+        if request.max_tokens < least:
             raise RequestError(
-                f"max_tokens is {request.max_tokens!r}; expected at least 1", param="max_tokens"
+                f"max_tokens is {request.max_tokens!r}; expected at least {least}", param="max_tokens"
             )
         self._enter(self._answer(request, prompt, min(request.max_tokens, self.max_context - prompt.size)))
 

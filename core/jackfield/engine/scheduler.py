@@ -206,7 +206,8 @@ class Scheduler:
         for wanted, sequence in sorted(wants, key=lambda want: want[0]):
             rows = shares[id(sequence)]
             if wanted > self._limits.max_outputs - num_outputs:
-                rows = wanted = self._limits.max_outputs - num_outputs
+                rows = self._limits.max_outputs - num_outputs
+                wanted = sequence.num_outputs(rows)
             if rows:
                 plan.append(Scheduled(sequence, rows, wanted))
                 num_outputs += wanted

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jackfield.engine.canvas import Canvas
-from jackfield.engine.contract import PoolingKind, SequenceRequest, SequenceStats
+from jackfield.engine.contract import PoolingKind, SampledToken, SequenceRequest, SequenceStats
 from jackfield.engine.prefix import Node
 from jackfield.engine.sampling import Sampler
 from jackfield.engine.speculation import Price, Speculation
@@ -88,6 +89,11 @@ class Sequence(ABC):
     def num_pending(self) -> int:
         """Known tokens that are not computed yet; 1 while decoding, 0 while a canvas is refined."""
         return self.num_tokens - self.num_computed
+
+    @property
+    def num_reusable(self) -> int:
+        """Most leading tokens that may come from the cache: the last one is always computed."""
+        return self.num_tokens - 1
 
     @property
     def history(self) -> I32:
@@ -182,6 +188,14 @@ class Generation(Answer):
         super().__init__(request, prompt, max_tokens, max_tokens)
         self._sampler = sampler
         self._speculation = speculation
+        self._on_prompt = request.on_prompt
+        self._scored: list[SampledToken] = []
+
+    @property
+    def num_reusable(self) -> int:
+        """Most leading tokens that may come from the cache; a row that is to be scored has to be computed."""
+        most = self.num_tokens - 1
+        return most if self._on_prompt is None else min(most, len(self._scored))
 
     def guess(self, room: int, price: Price) -> None:
         """Put the guesses that are worth verifying after the known tokens."""
@@ -194,14 +208,26 @@ class Generation(Answer):
         self.tokens[self.num_tokens : self.num_tokens + guesses.size] = guesses
 
     def num_outputs(self, num_rows: int) -> int:
-        """Return 1 when the rows reach the last known token, and 1 for each guess after it."""
-        return max(0, num_rows - self.num_pending + 1)
+        """Return 1 when the rows reach the last known token, and 1 for each guess after it.
+
+        While the prompt is scored, all rows from the first that was not.
+        """
+        num_picked = max(0, num_rows - self.num_pending + 1)
+        if self._on_prompt is None:
+            return num_picked
+        return max(num_picked, self.num_computed + num_rows - len(self._scored))
 
     def receive(self, logits: F32, hidden: F32 | None) -> Ending | None:
         """Pick the next token, and the one after each guess that this proves right.
 
         Every token is picked from the logits after the tokens before it, as it would be without guesses.
         """
+        if self._on_prompt is not None:
+            logits = self._score(logits, self._on_prompt)
+            if self._is_scored and not self._max_tokens:
+                return Ending("length")
+            if not logits.shape[0]:
+                return None
         first, num_guessed = self.num_tokens, self.num_guessed
         ending: Ending | None = None
         self.num_guessed = self.num_proven = 0
@@ -216,6 +242,21 @@ class Generation(Answer):
         if self._speculation is not None:
             self._speculation.settle(self.tokens[first : self.num_tokens])
         return ending
+
+    @property
+    def _is_scored(self) -> bool:
+        return len(self._scored) == self.num_prompt - 1
+
+    def _score(self, logits: F32, on_prompt: Callable[[list[SampledToken]], None]) -> F32:
+        """Take what rows of the prompt say about the token after each; return the rows after them."""
+        num_missing = self.num_prompt - 1 - len(self._scored)
+        for row in logits[:num_missing]:
+            position = len(self._scored) + 1
+            self._scored.append(self._sampler.score(row, int(self.tokens[position]), position))
+        if self._is_scored:
+            self._on_prompt = None
+            on_prompt(self._scored)
+        return logits[num_missing:]
 
     def _pick(self, logits: F32) -> Ending | None:
         stats = self.stats

@@ -195,6 +195,12 @@ class Choice:
         """Tokens taken so far."""
         return len(self._tokens)
 
+    def logprob_of(self, token: SampledToken) -> TokenLogprob:
+        """Return a token's log-probability with spellings."""
+        text, data = self._spelling(token.id)
+        top = [(other, *self._spelling(other), other_logprob) for other, other_logprob in token.top]
+        return TokenLogprob(token.id, text, data, token.logprob, top)
+
     # ---- tokens to text to events ----
 
     def _take(self, token: SampledToken) -> None:
@@ -203,7 +209,7 @@ class Choice:
         self._tokens.append(token.id)
         self._num_reasoning_tokens += self.parser.in_thinking
         if self.with_logprobs and token.logprob is not None:
-            self._logprobs.append(self._logprob(token, token.logprob))
+            self._logprobs.append(self.logprob_of(token))
         text = self.detokenizer.feed(token.id)
         if text:
             self._say(self.parser.feed(text))
@@ -282,11 +288,6 @@ class Choice:
         self._joined = [] if joined is not None else None
 
     # ---- log-probabilities and the end ----
-
-    def _logprob(self, token: SampledToken, logprob: float) -> TokenLogprob:
-        text, data = self._spelling(token.id)
-        top = [(other, *self._spelling(other), other_logprob) for other, other_logprob in token.top]
-        return TokenLogprob(token.id, text, data, logprob, top)
 
     def _spelling(self, token_id: int) -> tuple[str, list[int]]:
         piece = self.tokenizer.piece(token_id)

@@ -36,12 +36,15 @@ FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
 
 
 class TokenLogprob(msgspec.Struct, frozen=True):
-    """A token's natural-log probability before truncation, with the best alternatives of its step."""
+    """A token's natural-log probability before truncation, with the best alternatives of its step.
+
+    ``logprob`` is ``None`` only for the first token of an echoed prompt, which nothing predicts.
+    """
 
     token_id: int
     text: str
     bytes_: list[int]
-    logprob: float
+    logprob: float | None
     top: list[tuple[int, str, list[int], float]] = []
 
 

@@ -6,12 +6,12 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
 from jackfield.constrain.combined import BothMasks
-from jackfield.engine.contract import SequenceRequest, SequenceStats, TokenMask
+from jackfield.engine.contract import SampledToken, SequenceRequest, SequenceStats, TokenMask
 from jackfield.errors import JackfieldError
 from jackfield.service.buffer import EventBuffer
 from jackfield.service.choice import Choice, ChoiceEnd, VerbatimParser
@@ -26,6 +26,7 @@ from jackfield.service.events import (
     QueuePlace,
     TextDelta,
     Timings,
+    TokenLogprob,
     Usage,
 )
 from jackfield.service.history import TokenHistory
@@ -141,7 +142,7 @@ class Generation:
         if request.dry_run:
             self._preview(plan)
             return
-        if plan.max_tokens == 0:
+        if plan.max_tokens == 0 and not self._scores_prompt:
             self._send_admitted(plan, SequenceStats(), "")
             self._end_all("length")
             return
@@ -217,6 +218,7 @@ class Generation:
             mask=self._make_mask(plan, self._choices[index]),
             priority_key=request.priority_key,
             session_id=request.session_id or DEFAULT_SESSION,
+            on_prompt=self._echo_scored if self._scores_prompt and index == 0 else None,
         )
 
     def _make_mask(self, plan: Plan, choice: Choice) -> TokenMask | None:
@@ -301,9 +303,31 @@ class Generation:
                 dry_run=preview,
             )
         )
-        if self.request.echo and preview is None:
-            for index in range(self.request.num_choices):
-                self.emit(TextDelta(plan.prompt.text, index))
+        if self.request.echo and preview is None and not self._scores_prompt:
+            self._echo(plan, [])
+
+    @property
+    def _scores_prompt(self) -> bool:
+        """Whether the prompt's own log-probabilities are wanted."""
+        return self.request.echo and self.request.sampling.top_logprobs is not None
+
+    def _echo_scored(self, scored: Sequence[SampledToken]) -> None:
+        """Send the prompt with its log-probabilities; a beginning that the tokenizer added is no part of it."""
+        plan = self._plan
+        assert plan is not None, "a prompt was scored before it was made"
+        first = SampledToken(plan.prompt.tokens[0])
+        is_added = self.request.prompt is not None and first.id == self._added_bos
+        tokens = scored if is_added else [first, *scored]
+        self._echo(plan, [self._choices[0].logprob_of(token) for token in tokens])
+
+    @property
+    def _added_bos(self) -> int | None:
+        tokenizer = self._model.tokenizer
+        return tokenizer.special.bos if tokenizer.add_bos else None
+
+    def _echo(self, plan: Plan, logprobs: list[TokenLogprob]) -> None:
+        for index in range(self.request.num_choices):
+            self.emit(TextDelta(plan.prompt.text, index, logprobs))
 
     def _leave_queue(self) -> None:
         with self._lock:

@@ -171,4 +171,5 @@ def _info(
         resident_bytes=opened.resident_bytes,
         pooling=pooling,
         canvas_length=diffusion.canvas_length if diffusion is not None else None,
+        num_slots=opened.limits.max_sequences,
     )

@@ -22,6 +22,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
         metadata: The file's metadata; arrays of more than five entries are ``None`` here.
         digest: ``sha256`` hex of the file's header and size: stable, cheap, not of the whole file.
         pooling: How the model's rows become a text's vector; ``None`` for one that cannot embed.
+        num_slots: Sequences that run at once.
         tensors: Name, type and shape (numpy order) of each tensor.
         canvas_length: Tokens of a block, for a diffusion model; ``None`` for one that writes token by token.
     """
@@ -49,6 +50,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
     projector: str | None = None
     pooling: Literal["mean", "first", "last"] | None = "mean"
     canvas_length: int | None = None
+    num_slots: int = 1
 
 
 class EngineLoad(msgspec.Struct, frozen=True):

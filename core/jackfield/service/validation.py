@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from jackfield.errors import RequestError, TooLarge, Unsupported
+from jackfield.errors import RequestError, TooLarge
 from jackfield.service.requests import ALLOWED_TEMPLATE_ARGUMENTS, GenerationRequest, Sampling
 
 __all__ = ["check_request", "check_tokens"]
@@ -52,7 +52,6 @@ def check_request(request: GenerationRequest, vocab_size: int) -> None:
     Raises:
         RequestError: A value is out of its range, or the prompt is given twice or not at all.
         TooLarge: A list is longer than its limit.
-        Unsupported: A combination that would give a misleading answer.
     """
     if not ID_PATTERN.fullmatch(request.id):
         raise RequestError(f"request id is {request.id!r}, expected 1 to 64 of A-Z a-z 0-9 . _ -", param="id")
@@ -146,12 +145,6 @@ def _check_stop(stop: str) -> None:
 
 
 def _check_combinations(request: GenerationRequest) -> None:
-    if request.echo and request.sampling.top_logprobs is not None:
-        raise Unsupported(
-            "echo together with logprobs is not supported: the prompt's log-probabilities are not kept;"
-            " ask for one of the two",
-            param="echo",
-        )
     _check_tool_choice(request)
 
 

@@ -318,6 +318,10 @@ class ScriptedEngine:
     def _pick(self, run: _Run) -> tuple[FinishReason, int | None]:
         request, tokens = run.request, list(run.request.prompt)
         self._cached.append(tokens)
+        if request.on_prompt is not None:
+            request.on_prompt([SampledToken(token, -1.0) for token in tokens[1:]])
+        if request.max_tokens == 0:
+            return "length", None
         for wanted in self.script(request):
             if self.delay_s:
                 time.sleep(self.delay_s)

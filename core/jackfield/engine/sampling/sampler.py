@@ -83,6 +83,13 @@ class Sampler:
             return SampledToken(token_id)
         return with_logprobs(logits, token_id, self._num_top, self._scratch)
 
+    def score(self, logits: F32, token_id: int, position: int) -> SampledToken:
+        """Return a token that was given, with its log-probability. Raises ``NumericalError``."""
+        best = int(logits.argmax())
+        if not np.isfinite(logits[best]):
+            raise not_finite(logits, best, position)
+        return with_logprobs(logits, token_id, self._num_top or 0, self._scratch)
+
     def accept(self, token_id: int) -> None:
         """Advance the grammar by a token that became part of the text."""
         if self._mask is not None:
