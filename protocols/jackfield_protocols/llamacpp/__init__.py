@@ -1,4 +1,4 @@
-"""The llama-server dialect's tools: tokenize, detokenize, apply-template, props."""
+"""The llama-server dialect: completion, infill, rerank, and what clients probe for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def jackfield_protocols() -> Sequence[ProtocolDescriptor]:
     return [
         ProtocolDescriptor(
             name="llamacpp",
-            summary="llama-server's tools: /tokenize, /detokenize, /apply-template, /props",
+            summary="llama-server: /completion, /infill, /rerank, /tokenize, /detokenize, /apply-template,"
+            " /props, /slots",
             factory="jackfield_protocols.llamacpp.routes:mount",
         )
     ]

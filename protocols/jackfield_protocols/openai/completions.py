@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from jackfield.errors import JackfieldError
@@ -27,21 +28,26 @@ class CompletionChunks:
 
     media_type = EVENT_STREAM
 
-    def __init__(self, model: str, *, include_usage: bool) -> None:
+    def __init__(self, model: str, *, include_usage: bool, fingerprint: str) -> None:
         self._head = {
             "id": new_id("cmpl"),
             "object": "text_completion",
             "created": int(time.time()),
             "model": model,
+            "system_fingerprint": fingerprint,
         }
         self._include_usage = include_usage
+        self._offsets: dict[int, int] = {}
         self._usages: list[Usage] = []
 
     def render(self, event: Event) -> Iterator[bytes]:
         """Yield the frames of one event."""
         match event:
             case TextDelta() | ThinkingDelta():
-                yield self._chunk(event.choice, event.text, None, legacy_logprobs(event.logprobs))
+                logprobs = legacy_logprobs(event.logprobs, self._offsets.get(event.choice, 0))
+                yield self._chunk(event.choice, event.text, None, logprobs)
+                length = sum(len(item.text) for item in event.logprobs)
+                self._offsets[event.choice] = self._offsets.get(event.choice, 0) + length
             case Finished():
                 self._usages.append(event.usage)
                 yield self._chunk(event.choice, "", finish_reason(event), None)
@@ -67,11 +73,28 @@ class CompletionChunks:
 
 
 class CompletionAnswer:
-    """Gathers the events of all prompts of one body into a whole ``text_completion``."""
+    """Gathers the events of all prompts of one body into a whole ``text_completion``.
 
-    def __init__(self, model: str, *, num_prompts: int, num_choices: int) -> None:
+    Args:
+        num_choices: Answers to each prompt, of which the ``num_kept`` likeliest are given.
+        shows_logprobs: They were asked for, and not only needed to find the likeliest.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        num_prompts: int,
+        num_choices: int,
+        num_kept: int,
+        shows_logprobs: bool,
+        fingerprint: str,
+    ) -> None:
         self._model = model
         self._num_choices = num_choices
+        self._num_kept = num_kept
+        self._shows_logprobs = shows_logprobs
+        self._fingerprint = fingerprint
         self._texts: list[list[str]] = [[] for _ in range(num_prompts * num_choices)]
         self._logprobs: list[list[TokenLogprob]] = [[] for _ in self._texts]
         self._reasons: list[str | None] = [None for _ in self._texts]
@@ -102,43 +125,71 @@ class CompletionAnswer:
             "object": "text_completion",
             "created": int(time.time()),
             "model": self._model,
-            "choices": [self._choice(index) for index in range(len(self._texts))],
+            "system_fingerprint": self._fingerprint,
+            "choices": [self._choice(index, place) for index, place in enumerate(self._kept())],
             "usage": self._usage(),
         }
 
     def _place(self, prompt: int, choice: int) -> int:
         return prompt * self._num_choices + choice
 
-    def _choice(self, index: int) -> dict[str, Any]:
+    def _kept(self) -> list[int]:
+        """Return the places of the choices that are given, those of each prompt likeliest first."""
+        if self._num_kept == self._num_choices:
+            return list(range(len(self._texts)))
+        kept: list[int] = []
+        for start in range(0, len(self._texts), self._num_choices):
+            places = range(start, start + self._num_choices)
+            kept += sorted(places, key=lambda place: -_mean_logprob(self._logprobs[place]))[: self._num_kept]
+        return kept
+
+    def _choice(self, index: int, place: int) -> dict[str, Any]:
         return {
             "index": index,
-            "text": "".join(self._texts[index]),
-            "logprobs": legacy_logprobs(self._logprobs[index]),
-            "finish_reason": self._reasons[index],
+            "text": "".join(self._texts[place]),
+            "logprobs": legacy_logprobs(self._logprobs[place]) if self._shows_logprobs else None,
+            "finish_reason": self._reasons[place],
         }
 
     def _usage(self) -> dict[str, Any]:
         """Sum over the prompts; within a prompt the choices share its tokens."""
         bodies = [usage_body(usages) for usages in self._usages]
-        total = {key: sum(body[key] for body in bodies) for key in ("prompt_tokens", "completion_tokens")}
-        cached = sum(body["prompt_tokens_details"]["cached_tokens"] for body in bodies)
         return {
-            **total,
-            "total_tokens": total["prompt_tokens"] + total["completion_tokens"],
-            "prompt_tokens_details": {"cached_tokens": cached},
+            **_summed(bodies, ("prompt_tokens", "completion_tokens", "total_tokens")),
+            **{
+                details: _summed([body[details] for body in bodies], bodies[0][details])
+                for details in ("prompt_tokens_details", "completion_tokens_details")
+            },
         }
 
 
-def legacy_logprobs(logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
-    """Return the older ``logprobs`` object: parallel lists; ``None`` when none were asked for."""
+def _summed(bodies: Sequence[dict[str, Any]], keys: Iterable[str]) -> dict[str, Any]:
+    return {key: sum(body[key] for body in bodies) for key in keys}
+
+
+def _mean_logprob(logprobs: Sequence[TokenLogprob]) -> float:
+    return sum(item.logprob or 0.0 for item in logprobs) / max(1, len(logprobs))
+
+
+def legacy_logprobs(logprobs: Sequence[TokenLogprob], offset: int = 0) -> dict[str, Any] | None:
+    """Return the older ``logprobs`` object: parallel lists; ``None`` when none were asked for.
+
+    Args:
+        offset: Characters of the text before.
+    """
     if not logprobs:
         return None
-    offsets = [0]
-    for item in logprobs[:-1]:
-        offsets.append(offsets[-1] + len(item.text))
+    lengths = [len(item.text) for item in logprobs]
     return {
         "tokens": [item.text for item in logprobs],
         "token_logprobs": [item.logprob for item in logprobs],
-        "top_logprobs": [{text: logprob for _, text, _, logprob in item.top} for item in logprobs],
-        "text_offset": offsets,
+        "top_logprobs": [_alternatives(item) for item in logprobs],
+        "text_offset": list(itertools.accumulate(lengths[:-1], initial=offset)),
     }
+
+
+def _alternatives(item: TokenLogprob) -> dict[str, float] | None:
+    """Return the best tokens of a place; nothing predicts the first token of a prompt."""
+    if item.logprob is None:
+        return None
+    return {text: logprob for _, text, _, logprob in item.top}

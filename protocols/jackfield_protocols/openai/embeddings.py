@@ -64,7 +64,8 @@ def _inputs(given: str | list[Any]) -> list[str] | list[list[int]]:
 
 
 def _are_tokens(item: Any) -> bool:
-    return isinstance(item, list) and bool(item) and all(_is_token(one) for one in cast("list[object]", item))
+    tokens = cast("list[object]", item) if isinstance(item, list) else []
+    return bool(tokens) and all(_is_token(one) for one in tokens)
 
 
 def _is_token(item: Any) -> bool:

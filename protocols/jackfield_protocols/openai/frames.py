@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from jackfield import __version__
 from jackfield.errors import JackfieldError
 from jackfield.service.events import (
     Admitted,
@@ -25,6 +27,7 @@ from jackfield.service.events import (
     ToolCallDone,
     Usage,
 )
+from jackfield.service.status import ModelInfo
 from jackfield_protocols.openai.errors import error_body
 
 __all__ = [
@@ -33,6 +36,7 @@ __all__ = [
     "HEARTBEAT",
     "ChatAnswer",
     "ChatChunks",
+    "fingerprint_of",
     "finish_reason",
     "new_id",
     "sse",
@@ -52,6 +56,11 @@ def new_id(prefix: str) -> str:
 def sse(value: Any) -> bytes:
     """Return one Server-Sent Events frame of a JSON value."""
     return b"data: " + msgspec.json.encode(value) + b"\n\n"
+
+
+def fingerprint_of(model: ModelInfo) -> str:
+    """Return ``system_fingerprint``: equal ones with equal seeds give equal answers."""
+    return f"fp_{hashlib.sha256(f'{__version__} {model.digest} {model.backend}'.encode()).hexdigest()[:10]}"
 
 
 def usage_body(usages: Sequence[Usage]) -> dict[str, Any]:
@@ -97,13 +106,17 @@ class ChatChunks:
 
     media_type = EVENT_STREAM
 
-    def __init__(self, requested_model: str, *, num_choices: int, include_usage: bool) -> None:
+    def __init__(
+        self, requested_model: str, *, num_choices: int, include_usage: bool, fingerprint: str
+    ) -> None:
+        self._fingerprint = fingerprint
         self._id = new_id("chatcmpl")
         self._created = int(time.time())
         self._model = requested_model
         self._include_usage = include_usage
         self._num_choices = num_choices
         self._named_roles: set[int] = set()
+        self._begun_calls: set[tuple[int, int]] = set()
         self._usages: list[Usage] = []
 
     def render(self, event: Event) -> Iterator[bytes]:
@@ -122,7 +135,10 @@ class ChatChunks:
                 delta = {"reasoning_content": event.text, "reasoning": event.text}
                 yield self._delta(event.choice, delta, event.logprobs)
             case ToolCallDelta():
-                yield self._delta(event.choice, {"tool_calls": [_call_delta(event)]})
+                self._begun_calls.add((event.choice, event.index))
+                yield self._delta(event.choice, self.call_delta(event))
+            case ToolCallDone() if (event.choice, event.index) not in self._begun_calls:
+                yield self._delta(event.choice, self.call_delta(_in_one_piece(event)))
             case Finished():
                 yield self._finish(event)
             case Failed():
@@ -150,7 +166,20 @@ class ChatChunks:
         self._usages.append(event.usage)
         is_last = len(self._usages) == self._num_choices
         usage = {} if self._include_usage or not is_last else {"usage": usage_body(self._usages)}
-        return self._chunk(event.choice, {}, reason=finish_reason(event), extra=usage)
+        return self._chunk(event.choice, {}, reason=self.reason(event), extra=usage)
+
+    def call_delta(self, event: ToolCallDelta) -> dict[str, Any]:
+        """Return a piece of a call as a delta; the first piece names it, later ones carry argument text."""
+        if event.name:
+            function = {"name": event.name, "arguments": event.arguments}
+            call = {"index": event.index, "id": event.id, "type": "function", "function": function}
+        else:
+            call = {"index": event.index, "function": {"arguments": event.arguments}}
+        return {"tool_calls": [call]}
+
+    def reason(self, event: Finished) -> str:
+        """Return how a choice ended, in OpenAI's words."""
+        return finish_reason(event)
 
     def _chunk(
         self,
@@ -173,14 +202,16 @@ class ChatChunks:
             "object": "chat.completion.chunk",
             "created": self._created,
             "model": self._model,
+            "system_fingerprint": self._fingerprint,
         }
 
 
 class ChatAnswer:
     """Gathers one request's events into a whole ``chat.completion``."""
 
-    def __init__(self, requested_model: str, *, num_choices: int) -> None:
+    def __init__(self, requested_model: str, *, num_choices: int, fingerprint: str) -> None:
         self._model = requested_model
+        self._fingerprint = fingerprint
         self._choices = [_Choice() for _ in range(num_choices)]
 
     def take(self, event: Event) -> None:
@@ -218,6 +249,7 @@ class ChatAnswer:
             "object": "chat.completion",
             "created": int(time.time()),
             "model": self._model,
+            "system_fingerprint": self._fingerprint,
             "choices": [choice.body(index) for index, choice in enumerate(self._choices)],
             "usage": usage_body([choice.end.usage for choice in self._choices if choice.end]),
         }
@@ -254,12 +286,9 @@ def finish_reason(event: Finished) -> str:
     return "stop" if event.reason == "cancelled" else event.reason
 
 
-def _call_delta(event: ToolCallDelta) -> dict[str, Any]:
-    """The first piece of a call names it; later ones carry argument text only."""
-    if event.name:
-        function = {"name": event.name, "arguments": event.arguments}
-        return {"index": event.index, "id": event.id, "type": "function", "function": function}
-    return {"index": event.index, "function": {"arguments": event.arguments}}
+def _in_one_piece(call: ToolCallDone) -> ToolCallDelta:
+    arguments = msgspec.json.encode(call.arguments).decode()
+    return ToolCallDelta(call.index, call.id, call.name, arguments, call.choice)
 
 
 def _whole_call(call: ToolCallDone) -> dict[str, Any]:

@@ -185,7 +185,10 @@ def _template_arguments(given: dict[str, Any]) -> dict[str, str | int | float | 
 def _message(index: int, message: ChatMessage) -> Message:
     place = f"messages[{index}]"
     text, images = content_of(message.content, place)
-    calls = [_tool_call(call, f"{place}.tool_calls[{i}]") for i, call in enumerate(message.tool_calls or ())]
+    given = message.tool_calls or ()
+    if message.function_call is not None:
+        given = [{"function": message.function_call}]
+    calls = [_tool_call(call, f"{place}.tool_calls[{i}]") for i, call in enumerate(given)]
     return Message(
         role="tool" if message.role == "function" else message.role,
         content=text,
@@ -262,7 +265,10 @@ def completion_requests(body: CompletionBody, *, request_id: str, owner: str) ->
     asked = 16 if body.max_tokens is None else body.max_tokens
     if asked == 0 and not body.echo:
         raise RequestError("max_tokens is 0, expected at least 1, or echo", param="max_tokens")
-    sampling = sampling_from(body, None if asked < 0 else asked, body.logprobs)
+    num_choices = _num_choices(body)
+    # the best are those of highest probability
+    top_logprobs = 0 if body.logprobs is None and num_choices > (body.n or 1) else body.logprobs
+    sampling = sampling_from(body, None if asked < 0 else asked, top_logprobs)
     return [
         GenerationRequest(
             id=request_id if len(prompts) == 1 else f"{request_id}.{index}",
@@ -273,13 +279,24 @@ def completion_requests(body: CompletionBody, *, request_id: str, owner: str) ->
             suffix=body.suffix or None,
             sampling=sampling,
             cache_salt=owner,
-            num_choices=body.n or 1,
+            num_choices=num_choices,
             echo=bool(body.echo),
             dry_run=bool(body.dry_run),
             priority_key=owner,
         )
         for index, prompt in enumerate(prompts)
     ]
+
+
+def _num_choices(body: CompletionBody) -> int:
+    """Return how many to generate, of which ``n`` are kept."""
+    wanted = body.n or 1
+    best_of = body.best_of or wanted
+    if best_of < wanted:
+        raise RequestError(f"best_of is {best_of}, expected at least n, which is {wanted}", param="best_of")
+    if best_of > wanted and (body.stream or body.echo):
+        raise Unsupported("best_of needs whole answers: leave out stream and echo", param="best_of")
+    return best_of
 
 
 def _prompts(prompt: str | list[Any]) -> list[str | list[int]]:

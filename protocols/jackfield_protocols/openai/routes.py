@@ -28,7 +28,8 @@ from jackfield_protocols.openai.bodies import StreamOptions
 from jackfield_protocols.openai.completions import CompletionAnswer, CompletionChunks
 from jackfield_protocols.openai.embeddings import embeddings_body
 from jackfield_protocols.openai.errors import SURFACE
-from jackfield_protocols.openai.frames import ChatAnswer, ChatChunks
+from jackfield_protocols.openai.frames import ChatAnswer, ChatChunks, fingerprint_of
+from jackfield_protocols.openai.functions import FunctionChunks, with_function_calls, with_tools
 from jackfield_protocols.openai.requests import (
     chat_request,
     completion_requests,
@@ -57,24 +58,31 @@ def mount(rail: Rail) -> ProtocolRoutes:
 
     @post("/v1/chat/completions", opt=CONVERSATION, status_code=200)
     async def chat_completions(request: AnyRequest) -> Response[Any]:
-        body = decode_chat(decode_json(await read_body(request)))
+        given = decode_chat(decode_json(await read_body(request)))
+        body = with_tools(given)
         identity = rail.identity(request)
         wanted = chat_request(body, request_id=identity.request_id, owner=identity.owner)
         if wanted.dry_run:
             return await answer_dry_run(rail, request, [wanted])
+        fingerprint = fingerprint_of(rail.service.resolve_model(body.model))
         events = rail.service.generate(wanted)
         if body.stream:
-            chunks = ChatChunks(
-                body.model, num_choices=wanted.num_choices, include_usage=_usage_wanted(body.stream_options)
+            make_chunks = ChatChunks if given.functions is None else FunctionChunks
+            chunks = make_chunks(
+                body.model,
+                num_choices=wanted.num_choices,
+                include_usage=_usage_wanted(body.stream_options),
+                fingerprint=fingerprint,
             )
             return await open_stream(rail, request, events, chunks, num_choices=wanted.num_choices)
         collected = await collect(rail, request, events, num_choices=wanted.num_choices)
-        answer = ChatAnswer(body.model, num_choices=wanted.num_choices)
+        answer = ChatAnswer(body.model, num_choices=wanted.num_choices, fingerprint=fingerprint)
         for event in collected:
             answer.take(event)
         for text in answer.texts():
             check_output(wanted.constraint, text)
-        return json_response(answer.body())
+        whole = answer.body()
+        return json_response(whole if given.functions is None else with_function_calls(whole))
 
     @post("/v1/completions", opt=CONVERSATION, status_code=200)
     async def completions(request: AnyRequest) -> Response[Any]:
@@ -86,10 +94,14 @@ def mount(rail: Rail) -> ProtocolRoutes:
         if body.stream:
             return await _stream_completion(rail, request, wanted, _usage_wanted(body.stream_options))
         collected = await _collect_all(rail, request, wanted)
+        model = rail.service.resolve_model(body.model)
         answer = CompletionAnswer(
-            rail.service.resolve_model(body.model).file,
+            model.file,
             num_prompts=len(wanted),
             num_choices=wanted[0].num_choices,
+            num_kept=body.n or 1,
+            shows_logprobs=body.logprobs is not None,
+            fingerprint=fingerprint_of(model),
         )
         for index, events in enumerate(collected):
             for event in events:
@@ -115,7 +127,7 @@ async def _stream_completion(
     if len(wanted) > 1:
         raise Unsupported("a stream answers one prompt; send several without stream", param="prompt")
     model = rail.service.resolve_model(wanted[0].model)
-    chunks = CompletionChunks(model.file, include_usage=include_usage)
+    chunks = CompletionChunks(model.file, include_usage=include_usage, fingerprint=fingerprint_of(model))
     events = rail.service.generate(wanted[0])
     return await open_stream(rail, request, events, chunks, num_choices=wanted[0].num_choices)
 
