@@ -15,10 +15,12 @@ from numba.core import cgutils
 __all__ = [
     "F16",
     "F32",
+    "I1",
     "I8",
     "I16",
     "I32",
     "I64",
+    "Totals",
     "Value",
     "bits_of",
     "call",
@@ -30,7 +32,7 @@ __all__ = [
     "zeros",
 ]
 
-I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 F16, F32 = ir.HalfType(), ir.FloatType()
 Element = Any
 NAMES = {F16: "f16", F32: "f32", I8: "i8", I16: "i16", I32: "i32", I64: "i64"}
@@ -295,3 +297,21 @@ def data_address(builder: Any, name: str, data: bytes) -> Value:
 def join(low: Value, high: Value) -> Value:
     """Return the lanes of two values of one type side by side."""
     return low.lanes(range(2 * low.count), high)
+
+
+class Totals:
+    """Values that a loop of generated code adds to; LLVM keeps them in registers."""
+
+    def __init__(self, starts: Sequence[Value]) -> None:
+        self._builder = starts[0].b
+        self._cells = [cgutils.alloca_once(self._builder, start.type) for start in starts]
+        for i, start in enumerate(starts):
+            self.set(i, start)
+
+    def set(self, i: int, value: Value) -> None:
+        """Replace one."""
+        self._builder.store(value.v, self._cells[i])
+
+    def get(self, i: int) -> Value:
+        """Return one as it is here."""
+        return Value(self._builder, self._builder.load(self._cells[i]))

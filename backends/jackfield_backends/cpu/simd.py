@@ -16,18 +16,22 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
 from jackfield_backends.cpu import instructions
-from jackfield_backends.cpu.emit import F32, I8, I16, I32, I64, Value, constant, lanes_of
+from jackfield_backends.cpu.emit import F32, I1, I8, I16, I32, I64, Value, call, constant, lanes_of
 
 __all__ = [
     "Vector",
     "absolute",
     "exp",
+    "exp_of",
+    "exp_one",
     "f32x8",
     "f32x16",
+    "first_equal",
     "first_lanes",
     "fma",
     "greatest",
@@ -54,9 +58,11 @@ __all__ = [
     "minimum",
     "operation",
     "prefetch",
+    "prefetch_span",
     "sigmoid",
     "silu",
     "softplus",
+    "softplus_of",
     "splat",
     "splat_i32",
     "sqrt",
@@ -334,14 +340,28 @@ def store_i8(address: Value, value: Value) -> None:
 
 @operation(nothing, i64, f32x16, i64)
 def store_first(address: Value, value: Value, count: Value) -> None:
-    """Write the first ``count`` of sixteen float32, the rest stays as it is."""
-    instructions.store_masked(address, value, first_lanes(value, count))
+    """Write the first ``count`` of sixteen float32, the rest stays as it is.
+
+    A whole vector is stored as one: masked stores cost dozens of cycles on some processors.
+    """
+    with value.b.if_else(count.compare(">", 15).v) as (whole, part):
+        with whole:
+            address.store(value)
+        with part:
+            instructions.store_masked(address, value, first_lanes(value, count))
 
 
 @operation(nothing, i64)
 def prefetch(address: Value) -> None:
     """Ask for the cache line at an address, which need not be mapped."""
     address.prefetch()
+
+
+@operation(nothing, i64, i64)
+def prefetch_span(address: Value, num_bytes: Value) -> None:
+    """Ask for the cache lines of a stretch of memory, which need not be mapped."""
+    with cgutils.for_range(address.b, ((num_bytes + 63) >> 6).v) as loop:
+        (address + (address.new(loop.index) << 6)).prefetch()
 
 
 # ---- arithmetic ----------------------------------------------------------------------------------
@@ -411,6 +431,14 @@ def total(value: Value) -> Value:
 def greatest(value: Value) -> Value:
     """Return the greatest lane, lanes that are NaN left out."""
     return value.fold(lambda x, y: x.compare("<", y).choose(y, x))
+
+
+@operation(i64, f32x16, f32)
+def first_equal(value: Value, wanted: Value) -> Value:
+    """Return the number of the first lane that equals a number, 16 if none does."""
+    lanes = value.compare("==", wanted.splat(16))
+    bits = value.new(value.b.bitcast(lanes.v, I16)).unsigned(I32) | 1 << 16
+    return call(value.b, "llvm.cttz.i32", I32, [bits, constant(value.b, I1, 0)]).unsigned(I64)
 
 
 # ---- functions -----------------------------------------------------------------------------------
@@ -483,6 +511,12 @@ def softplus_of(x: Value) -> Value:
 @elementwise
 def exp(x: Value) -> Value:
     """Return e^x."""
+    return exp_of(x)
+
+
+@operation(f32, f32)
+def exp_one(x: Value) -> Value:
+    """Return e^x of one number, the same as of a vector's lane."""
     return exp_of(x)
 
 
