@@ -120,7 +120,7 @@ def test_a_change_in_an_imported_file_changes_the_digest(monkeypatch) -> None:
     before = sources.source_digest(OURS)
     assert sources.source_digest.__wrapped__(OURS) == before
     real = sources._source.__wrapped__
-    for changed, matters in (("simd", True), ("recurrence", False)):
+    for changed, matters in (("simd", True), ("scan", False)):
         name = f"jackfield_backends.cpu.{changed}"
         monkeypatch.setattr(
             sources, "_source", lambda m, n=name: real(m) + (b"\n# edited" if m == n else b"")

@@ -7,7 +7,18 @@ from collections.abc import Iterator, Sequence
 from jackfield.descriptors import OpDescriptor, load_attribute
 from jackfield.program import Op, Program
 from jackfield.program.ops import ExpertFeedForward, Linear
-from jackfield_backends.cpu import attention, elementwise, embed, kv, norms, recurrence, rope, routing
+from jackfield_backends.cpu import (
+    attention,
+    convolution,
+    delta,
+    elementwise,
+    embed,
+    kv,
+    norms,
+    rope,
+    routing,
+    scan,
+)
 from jackfield_backends.cpu.experts import lower_experts
 from jackfield_backends.cpu.linear import lower_linears
 from jackfield_backends.cpu.lowering import LOWERERS, Lowerer, Lowering
@@ -15,7 +26,18 @@ from jackfield_backends.cpu.lowering import LOWERERS, Lowerer, Lowering
 __all__ = ["BACKEND", "lower_ops", "lowerer_of"]
 
 BACKEND = "cpu"
-FAMILIES = (attention, elementwise, embed, kv, norms, recurrence, rope, routing)  # importing them registers
+FAMILIES = (
+    attention,
+    convolution,
+    delta,
+    elementwise,
+    embed,
+    kv,
+    norms,
+    rope,
+    routing,
+    scan,
+)  # importing them registers
 LOWERERS[ExpertFeedForward] = lower_experts
 
 
