@@ -152,6 +152,12 @@ def pair() -> Iterator[PairOf]:
         each.cpu.close()
 
 
+@pytest.fixture(autouse=True)
+def every_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give small steps all their threads, so that tests see them work together."""
+    monkeypatch.setattr("jackfield_backends.cpu.effort.WORTH_S", 0.0)
+
+
 @pytest.fixture
 def make() -> Callable[..., tuple[Program, dict[str, FloatTensor]]]:
     return make_program

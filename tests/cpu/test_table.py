@@ -79,6 +79,18 @@ def test_every_thread_calls_every_entry_and_waits_at_barriers(crew, addresses, m
             np.testing.assert_array_equal(places[:, thread], expected)
 
 
+def test_a_step_alone_leaves_the_others_waiting(crew, addresses, memory) -> None:
+    cell = memory.array(1, np.int64, "cell")
+    table = CallTable([Call(count, (cell.ctypes.data,))] * 3, addresses, memory)
+    crew.run(table)
+    assert cell[0] == 3 * crew.num_threads
+    crew.run(table, alone=True)
+    crew.run(table, alone=True)
+    assert cell[0] == 3 * crew.num_threads + 6
+    crew.run(table)
+    assert cell[0] == 6 * crew.num_threads + 6
+
+
 def test_chunks_are_taken_once(crew, addresses, memory) -> None:
     counter, units = memory.array(1, np.int64, "counter"), memory.array(1000, np.int64, "units")
     crew.run(CallTable([Call(drain, (counter.ctypes.data, units.ctypes.data, 1000))], addresses, memory))

@@ -15,6 +15,7 @@ from jackfield.program.ops import Embed, SoftEmbed
 from jackfield_backends.cpu import isa
 from jackfield_backends.cpu.cache import ObjectCache
 from jackfield_backends.cpu.compiler import addresses_of
+from jackfield_backends.cpu.effort import effort_of
 from jackfield_backends.cpu.interpreted import InterpretedInputs, references_of
 from jackfield_backends.cpu.kernel import Kernel
 from jackfield_backends.cpu.lower import lower_ops
@@ -87,6 +88,7 @@ class CpuExecutable:
         self._references = references_of(program, interpreted)
         self._inputs = InterpretedInputs(self._storage, limits, weights, _EMPTY)
         self._crew = Crew([addresses[driver] for driver in DRIVERS], limits.num_threads, self._memory)
+        self._effort = effort_of(surveyed.ops, weights, sum(_has_barrier(call) for call in calls))
         self._facts = _facts(limits, calls, self._memory, cache)
         tables = [op.weight.shape[0] for op in program.ops if isinstance(op, Embed | SoftEmbed)]
         self._num_tokens = min(tables, default=program.vocab_size)
@@ -99,9 +101,10 @@ class CpuExecutable:
         self._inputs.step = step
         for counters in self._counters:
             counters.fill(0)
+        alone = self._effort.num_threads(step, self._crew.num_threads) == 1
         for stretch in self._stretches:
             if isinstance(stretch, CallTable):
-                self._crew.run(stretch)
+                self._crew.run(stretch, alone=alone)
             else:
                 self._references[type(stretch)](stretch, self._inputs)
         self._num_outputs = len(step.output_rows)
@@ -153,6 +156,10 @@ class CpuExecutable:
         ):
             if values.size and (values.min() < 0 or values.max() >= stop):
                 raise BackendError(f"a step has a {what} of {values.max()}, expected 0 to {stop - 1}")
+
+
+def _has_barrier(call: Call | PythonCall) -> bool:
+    return isinstance(call, Call) and call.barrier
 
 
 def _facts(

@@ -111,12 +111,12 @@ class Crew:
         for thread in self._threads:
             thread.start()
 
-    def run(self, table: CallTable) -> None:
-        """Walk the table with all threads; returns when the last call is done. Not re-entrant."""
+    def run(self, table: CallTable, *, alone: bool = False) -> None:
+        """Walk the table with all threads, or ``alone``; returns when the last call is done. Not re-entrant."""
         self._cells[FIRST // 8], self._cells[LENGTH // 8] = table.address, table.length
-        if self._threads:
+        if self._threads and not alone:
             self._begin(1)
-        self._walk(self._control, 0, self.num_threads)
+        self._walk(self._control, 0, 1 if alone else self.num_threads)
 
     def close(self) -> None:
         """End the threads."""
