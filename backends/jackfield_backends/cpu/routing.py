@@ -21,6 +21,7 @@ from jackfield_backends.cpu.lowering import Lowering, lowers
 from jackfield_backends.cpu.memory import aligned
 from jackfield_backends.cpu.simd import (
     exp,
+    first_equal,
     greatest,
     keep_first,
     load_f32,
@@ -37,7 +38,7 @@ from jackfield_backends.cpu.simd import (
 __all__ = ["softmax"]
 
 F0, F1 = np.float32(0), np.float32(1)
-LOWEST = np.float32(-np.inf)
+LOWEST, NOTHING = np.float32(-np.inf), np.float32(np.nan)
 SMALLEST_SUM = np.float32(2**-14)
 
 
@@ -61,13 +62,15 @@ def softmax(x: int, count: int, out: int) -> None:
 @routine
 def largest(values: int, count: int) -> int:
     """Return the index of the largest, the lowest of equals; NaN counts as the smallest."""
-    best = 0
-    highest = load_f32(values)
-    for i in range(1, count):
-        value = load_f32(values + 4 * i)
-        if value > highest or (highest != highest and value == value):
-            best, highest = i, value
-    return best
+    top = splat(LOWEST)
+    for i in range(0, count, 16):
+        top = maximum(top, keep_first(load_f32x16(values + 4 * i), count - i, NOTHING))
+    highest = greatest(top)
+    for i in range(0, count, 16):
+        lane = first_equal(keep_first(load_f32x16(values + 4 * i), count - i, NOTHING), highest)
+        if lane < 16:
+            return i + lane
+    return 0
 
 
 @routine
