@@ -115,11 +115,15 @@ class Stage:
         fields: dict[str, Any] = {"model": FILE, **config}
         self.config = EngineConfig(**fields)
 
+    def make_service(self) -> ThreadService:
+        """Return a service that is not started yet."""
+        return ThreadService(self.config, self.host, opener=self._open)
+
     def run(self, use: Callable[[ThreadService], Awaitable[R]]) -> R:
         """Start a service, await ``use`` of it, stop it."""
 
         async def session() -> R:
-            service = ThreadService(self.config, self.host, opener=self._open)
+            service = self.make_service()
             await service.start()
             try:
                 return await use(service)
