@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from jackfield.backend import Executable, Limits, SoftTokens, Step
 from jackfield.descriptors import OpDescriptor
+from jackfield.gguf import dequantize
 from jackfield.program import Buffer, Builder, Program, Rows
 from jackfield_backends.cpu.backend import CpuBackend
 from jackfield_backends.reference.backend import ReferenceBackend
@@ -52,6 +54,19 @@ class FloatTensor:
 
     def to_float32(self) -> F32:
         return self.values
+
+
+@dataclass(frozen=True)
+class BlockTensor:
+    """A tensor of a checkpoint in a block format."""
+
+    name: str
+    shape: tuple[int, ...]
+    type_name: str
+    data: npt.NDArray[np.uint8]
+
+    def to_float32(self) -> F32:
+        return dequantize(self.type_name, self.data, math.prod(self.shape)).reshape(self.shape)
 
 
 @dataclass
@@ -106,11 +121,16 @@ class Pair:
 
 
 def make_program(
-    inputs: Mapping[str, F32], weights: Mapping[str, F32], body: Body
-) -> tuple[Program, dict[str, FloatTensor]]:
+    inputs: Mapping[str, F32],
+    weights: Mapping[str, F32],
+    body: Body,
+    encoded: Sequence[BlockTensor] = (),
+) -> tuple[Program, dict[str, FloatTensor | BlockTensor]]:
     """Return a program whose inputs are columns of an embedding: token t is row t."""
     table = np.hstack([np.asarray(part, np.float32) for part in inputs.values()])
-    tensors = {name: FloatTensor(name, np.asarray(values, np.float32)) for name, values in weights.items()}
+    tensors: dict[str, FloatTensor | BlockTensor] = {tensor.name: tensor for tensor in encoded}
+    for name, values in weights.items():
+        tensors[name] = FloatTensor(name, np.asarray(values, np.float32))
     tensors["table"] = FloatTensor("table", table)
     b = Builder("pair", tensors)
     rows = b.embed(b.weight("table", *table.shape))
@@ -137,14 +157,15 @@ def pair() -> Iterator[PairOf]:
         body: Body,
         *,
         isa: str | None = None,
+        tensors: Sequence[BlockTensor] = (),
         plugin_ops: Sequence[OpDescriptor] = (),
         **limits: object,
     ) -> Pair:
-        program, tensors = make_program(inputs, weights, body)
+        program, found = make_program(inputs, weights, body, tensors)
         program = replace(program, plugin_ops={descriptor.load(): descriptor for descriptor in plugin_ops})
         chosen = replace(LIMITS, **limits)
-        cpu = CpuBackend(isa).open(program, tensors, chosen)
-        opened.append(Pair(cpu, ReferenceBackend().open(program, tensors, chosen), {}))
+        cpu = CpuBackend(isa).open(program, found, chosen)
+        opened.append(Pair(cpu, ReferenceBackend().open(program, found, chosen), {}))
         return opened[-1]
 
     yield open_pair
@@ -159,8 +180,13 @@ def every_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def make() -> Callable[..., tuple[Program, dict[str, FloatTensor]]]:
+def make() -> Callable[..., tuple[Program, dict[str, FloatTensor | BlockTensor]]]:
     return make_program
+
+
+@pytest.fixture
+def block_tensor() -> type[BlockTensor]:
+    return BlockTensor
 
 
 @pytest.fixture

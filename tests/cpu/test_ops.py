@@ -8,6 +8,7 @@ import pytest
 from jackfield.backend import SoftTokens
 from jackfield.errors import BackendError
 from jackfield.program import Activation, GluKind, RopeLayout, RouterScore, make_rope_table
+from jackfield.testing.blocks import encode
 
 pytestmark = pytest.mark.jit
 
@@ -100,6 +101,25 @@ def test_soft_embed(pair, generator, width) -> None:
     assert not ours[0].any()
     assert ours[1:].any(axis=1).all()
     assert not made.step((0, 1, 3))[0].any()
+
+
+@pytest.mark.parametrize("kind", ["F32", "F16", "Q8_0", "Q4_0", "Q6_K"])
+def test_soft_embed_of_more_rows_than_a_tile(pair, block_tensor, generator, kind) -> None:
+    """Tokens that many rows share, or one, or none; every row its own number of them, in the table's format."""
+    width, num_rows = 768, 35
+    data = encode(rows(generator, width, count=ROWS), kind, generator)
+    made = pair(
+        {"x": rows(generator, 1)},
+        {},
+        lambda b, i: b.soft_embed(b.weight("other", ROWS, width)),
+        tensors=[block_tensor("other", (ROWS, width), kind, data)],
+    )
+    ids = [np.flatnonzero(generator.random(ROWS) < t / num_rows) for t in range(num_rows)]
+    starts = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+    shares = generator.random(int(starts[-1])).astype(np.float32)
+    soft = SoftTokens(starts, np.concatenate(ids).astype(np.int32), shares)
+    ours, theirs = made.refine((0, 0, 20), (1, 3, 18), canvases=[1, 1], soft_tokens=soft)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_soft_tokens_outside_the_table_are_refused(pair, generator) -> None:

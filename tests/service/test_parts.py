@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from jackfield.errors import (
 )
 from jackfield.gguf import open_checkpoint
 from jackfield.host import Host
-from jackfield.program import Program
+from jackfield.program import BlockDiffusion, Program
 from jackfield.service import frames
 from jackfield.service.admission import Admission
 from jackfield.service.budget import plan_limits
@@ -293,6 +294,17 @@ def test_context_that_was_asked_for_is_kept_or_refused_with_figures(program: Pro
     ) as caught:
         plan_limits(program, config, 1, _estimate, KV_BYTES * 1500 + FIXED_BYTES)
     assert caught.value.numbers["fitting"] == 1500
+
+
+def test_a_diffusion_model_gets_room_for_whole_canvases(program: Program) -> None:
+    def limits_of(canvas_length: int, **settings: int) -> Limits:
+        diffusing = dataclasses.replace(program, diffusion=BlockDiffusion(canvas_length))
+        return plan_limits(diffusing, EngineConfig(**settings), 1, _estimate, None)
+
+    assert limits_of(256, max_rows=512).max_outputs == 512
+    assert limits_of(256, max_rows=512, max_sequences=1).max_outputs == 256
+    large = limits_of(700, max_rows=512)
+    assert (large.max_rows, large.max_outputs) == (700, 700)
 
 
 def test_reserve_is_left_to_the_rest_of_the_system(program: Program) -> None:

@@ -20,7 +20,7 @@ from jackfield.program.ops import Embed, SoftEmbed
 from jackfield_backends.cpu.atomic import take
 from jackfield_backends.cpu.emit import F32, Value
 from jackfield_backends.cpu.formats import FORMATS
-from jackfield_backends.cpu.kernel import arg, float_arg, kernel_family, load_i64, routine
+from jackfield_backends.cpu.kernel import arg, float_arg, kernel_family, load_i64, routine, store_i64
 from jackfield_backends.cpu.lowering import Lowering, lowers
 from jackfield_backends.cpu.simd import (
     load_bf16_f32x16,
@@ -37,6 +37,8 @@ from jackfield_backends.cpu.simd import (
 __all__ = ["PLAIN", "unpacker"]
 
 F0 = np.float32(0)
+TILE, STRETCH = 16, 256  # rows and columns of soft_embed whose sums stay in the cache
+NO_TOKEN = 1 << 31  # above every id
 
 PLAIN: dict[str, tuple[Callable[[int], Any], int]] = {
     "F32": (load_f32x16, 4),
@@ -117,41 +119,73 @@ def embed(type_name: str) -> Any:
     return run
 
 
+@routine
+def next_token(tokens: int, count: int) -> int:
+    """Return the lowest of the rows' next tokens, ``NO_TOKEN`` when no row has any left."""
+    lowest = load_i64(tokens)
+    for r in range(1, count):
+        lowest = min(lowest, load_i64(tokens + 8 * r))
+    return lowest
+
+
 @kernel_family
 def soft_embed(type_name: str) -> Any:
-    """Make the kernel of a block format: rows have different numbers of entries, so threads take units from a counter.
+    """Make the kernel of a block format: ``TILE`` rows at a time, so that a token many of them have is unpacked once.
 
     Its arguments: rows cell, soft cells, table, its row bytes, width, out, its row bytes, scale, counter, scratch.
+    Rows have different numbers of entries, so threads take tiles and stretches of columns from the counter.
     """
-    unpack, columns, block_bytes = _copier(type_name)
+    unpack, block_columns, block_bytes = _copier(type_name)
+    columns = max(block_columns, STRETCH)
 
     def run(args: int, thread: int, num_threads: int) -> None:
-        soft, table, table_bytes, width = arg(args, 1), arg(args, 2), arg(args, 3), arg(args, 4)
-        out, out_bytes, scale, counter = arg(args, 5), arg(args, 6), float_arg(args, 7), arg(args, 8)
+        num_rows, soft, table, table_bytes = load_i64(arg(args, 0)), arg(args, 1), arg(args, 2), arg(args, 3)
+        width, out, out_bytes, scale = arg(args, 4), arg(args, 5), arg(args, 6), float_arg(args, 7)
         starts, ids, weights = load_i64(soft), load_i64(soft + 8), load_i64(soft + 16)
         block = load_i64(arg(args, 9)) + thread * load_i64(arg(args, 9) + 8)
         sums = block + 4 * columns
-        num_blocks = (width + columns - 1) // columns
-        units = load_i64(arg(args, 0)) * num_blocks
+        tokens = sums + 4 * columns * TILE
+        places = tokens + 8 * TILE
+        num_stretches = (width + columns - 1) // columns
+        units = (num_rows + TILE - 1) // TILE * num_stretches
         while True:
-            unit = take(counter, 1)
+            unit = take(arg(args, 8), 1)
             if unit >= units:
                 break
-            t, number = unit // num_blocks, unit % num_blocks
-            for c in range(0, columns, 16):
+            first, low = unit % num_stretches * columns, unit // num_stretches * TILE
+            count, stop = min(TILE, num_rows - low), min(first + columns, width)
+            for c in range(0, count * columns, 16):
                 store_f32x16(sums + 4 * c, splat(F0))
-            first = load_i64(starts + 8 * t) if starts else 0
-            stop = load_i64(starts + 8 * t + 8) if starts else 0
-            for i in range(first, stop):
-                unpack(table + load_i32(ids + 4 * i) * table_bytes + number * block_bytes, block)
-                weight = load_f32(weights + 4 * i)
-                for c in range(0, columns, 16):
-                    at = sums + 4 * c
-                    store_f32x16(at, load_f32x16(at) + load_f32x16(block + 4 * c) * weight)
-            start = number * columns
-            for c in range(start, min(start + columns, width), 16):
-                value = load_f32x16(sums + 4 * (c - start)) * scale
-                store_first(out + t * out_bytes + 4 * c, value, width - c)
+            for r in range(count):
+                start = load_i64(starts + 8 * (low + r)) if starts else 0
+                has_any = starts and start < load_i64(starts + 8 * (low + r + 1))
+                store_i64(places + 8 * r, start)
+                store_i64(tokens + 8 * r, load_i32(ids + 4 * start) if has_any else NO_TOKEN)
+            token = next_token(tokens, count)
+            while token != NO_TOKEN:
+                for c in range(first, stop, block_columns):
+                    unpack(
+                        table + token * table_bytes + c // block_columns * block_bytes,
+                        block + 4 * (c - first),
+                    )
+                for r in range(count):
+                    if load_i64(tokens + 8 * r) != token:
+                        continue
+                    place = load_i64(places + 8 * r)
+                    weight, row = load_f32(weights + 4 * place), sums + 4 * columns * r
+                    for c in range(0, columns, 16):
+                        store_f32x16(
+                            row + 4 * c, load_f32x16(row + 4 * c) + load_f32x16(block + 4 * c) * weight
+                        )
+                    place += 1
+                    has_more = place < load_i64(starts + 8 * (low + r + 1))
+                    store_i64(places + 8 * r, place)
+                    store_i64(tokens + 8 * r, load_i32(ids + 4 * place) if has_more else NO_TOKEN)
+                token = next_token(tokens, count)
+            for r in range(count):
+                for c in range(first, stop, 16):
+                    value = load_f32x16(sums + 4 * (columns * r + c - first)) * scale
+                    store_first(out + (low + r) * out_bytes + 4 * c, value, width - c)
 
     return run
 
@@ -164,7 +198,7 @@ def lower_soft_embed(lowering: Lowering, op: SoftEmbed) -> None:
     lowering.call(
         soft_embed(place.type_name), lowering.num_rows_cell(op.out.rows), lowering.tables.soft_tokens,
         place.address, place.row_bytes, op.out.width, lowering.address(op.out), lowering.row_bytes(op.out),
-        op.scale, lowering.counter(), lowering.thread_scratch(8 * columns + 64),
+        op.scale, lowering.counter(), lowering.thread_scratch(4 * columns * (TILE + 1) + 16 * TILE + 64),
     )  # fmt: skip
 
 
