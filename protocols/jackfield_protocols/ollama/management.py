@@ -40,11 +40,19 @@ def management_handlers(rail: Rail) -> list[HTTPRouteHandler]:
         _check_and_refuse(decode_json(await read_body(request)))
         return json_response({})
 
-    return [pull, refuse, refuse_delete]
+    @post("/api/blobs/{digest:str}", status_code=200)
+    async def refuse_blob() -> Response[bytes]:
+        raise _not_yours()
+
+    return [pull, refuse, refuse_delete, refuse_blob]
 
 
 def _check_and_refuse(body: object) -> None:
     fields: Any = with_model(body)
     if not isinstance(fields, dict) or "source" not in fields:
         require_model(cast("Any", fields))
-    raise Forbidden("models are the operator's: this server does not create, copy, push or delete any")
+    raise _not_yours()
+
+
+def _not_yours() -> Forbidden:
+    return Forbidden("models are the operator's: this server does not create, copy, push or delete any")

@@ -58,6 +58,11 @@ def test_errors_come_in_the_contracts_order(serve: Callable[[FakeService], str])
     assert "not found" in response.json()["error"]
 
 
+def test_a_model_cannot_be_uploaded(serve: Callable[[FakeService], str]):
+    response = httpx.post(f"{serve(FakeService())}/api/blobs/sha256:{'0' * 64}", content=b"GGUF")
+    assert (response.status_code, response.json()["code"]) == (403, "forbidden")
+
+
 def test_malformed_json_is_a_400_in_shape(serve: Callable[[FakeService], str]):
     response = httpx.post(f"{serve(FakeService())}/api/generate", content=b'{"model": ')
     assert response.status_code == 400
