@@ -113,6 +113,14 @@ def test_one_tensor_for_each_expert_is_refused_clearly(host: Host, tmp_path: Pat
         build(host, make(tmp_path, "llama", keys, extra=early))
 
 
+@pytest.mark.parametrize("architecture", ["qwen3moe", "nemotron_h_moe"])
+def test_scales_that_no_op_uses_are_refused(host: Host, tmp_path: Path, architecture: str) -> None:
+    scales = [vector(f"blk.{layer}.ffn_up_exps.scale", 4) for layer in range(2)]
+    path = make(tmp_path, architecture, extra=lambda dimensions: scales)
+    with pytest.raises(CheckpointError, match=r"tensor 'blk\.\d\.ffn_up_exps\.scale' scales each expert"):
+        build(host, path)
+
+
 def test_biases_and_scales_are_used_where_the_file_has_them(host: Host, tmp_path: Path) -> None:
     plain = answer(host, make(tmp_path, "llama"))
     for name in ("attn_q.bias", "attn_output.bias", "ffn_down.bias", "ffn_up.scale"):

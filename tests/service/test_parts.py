@@ -307,6 +307,19 @@ def test_a_diffusion_model_gets_room_for_whole_canvases(program: Program) -> Non
     assert (large.max_rows, large.max_outputs) == (700, 700)
 
 
+def test_a_file_larger_than_memory_is_told_with_figures(
+    program: Program, caplog: pytest.LogCaptureFixture
+) -> None:
+    def mapped(limits: Limits) -> MemoryEstimate:
+        return MemoryEstimate(9 << 30, 0, 1 << 20, 0, 1 << 20)
+
+    plan_limits(program, EngineConfig(memory_reserve=0), 1, mapped, 4 << 30)
+    assert "the model file has 9216 MiB and 4094 MiB of memory can be taken" in caplog.text
+    caplog.clear()
+    plan_limits(program, EngineConfig(memory_reserve=0), 1, mapped, 10 << 30)
+    assert not caplog.text
+
+
 def test_reserve_is_left_to_the_rest_of_the_system(program: Program) -> None:
     with pytest.raises(OutOfMemory, match="0 MiB can be taken"):
         plan_limits(program, EngineConfig(memory_reserve=10**9), 1, _estimate, 10**9)

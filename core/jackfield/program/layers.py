@@ -18,6 +18,7 @@ __all__ = [
     "linear",
     "output_head",
     "project_qkv",
+    "refuse_scaled_experts",
     "rms_norm",
     "shared_expert",
 ]
@@ -74,13 +75,15 @@ def experts(
     """Run the routed experts of ``ffn_{gate,up,down}_exps``, or of the fused ``ffn_gate_up_exps``.
 
     Raises:
-        CheckpointError: The file has a tensor for each expert, as early Mixtral conversions did.
+        CheckpointError: The file has a tensor for each expert, as early Mixtral conversions did, or scales that
+            cannot be used.
     """
     if b.has(f"{block}.ffn_up.0.weight"):
         raise CheckpointError(
             f"{b.architecture}: {block}.ffn_up.0.weight is one tensor for each expert, a layout of early"
             f" conversions; expected {block}.ffn_up_exps.weight: convert the model again"
         )
+    refuse_scaled_experts(b, block)
     n, f = num_experts, inner
     fused = b.optional_weight(f"{block}.ffn_gate_up_exps.weight", n, 2 * f, x.width)
     separate = fused is None
@@ -101,6 +104,22 @@ def experts(
         down_scale=b.optional_weight(down_scale, n),
         kind=kind,
     )
+
+
+def refuse_scaled_experts(b: Builder, block: str) -> None:
+    """Refuse scales of single experts' gate or up matrices; those of down are used.
+
+    Raises:
+        CheckpointError: The file has one; leaving it out would give other logits.
+    """
+    for name in ("gate_exps", "up_exps", "gate_up_exps"):
+        scale = f"{block}.ffn_{name}.scale"
+        if b.has(scale):
+            raise CheckpointError(
+                f"{b.architecture}: tensor {scale!r} scales each expert's matrix, expected none: no op here"
+                " does that; use a file of another quantisation",
+                param=scale,
+            )
 
 
 def shared_expert(b: Builder, x: Buffer, block: str, inner: int) -> Buffer:

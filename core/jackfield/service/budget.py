@@ -50,12 +50,25 @@ def plan_limits(
     room = None if available is None else available - config.memory_reserve
     while True:
         limits = _limits(program, config, num_threads, context, config.cache_tokens or context)
-        if room is None or estimate(limits).resident_bytes <= room:
+        needed = estimate(limits)
+        if room is None or needed.resident_bytes <= room:
+            _warn_of_paging(needed, room)
             return _with_more_pages(limits, config, estimate, room)
         if config.context_length is not None or context <= SMALLEST_CONTEXT:
             raise _too_large(limits, estimate, room)
         context = max(SMALLEST_CONTEXT, context // 2)
         log.warning("memory is short: trying a context of %d", context)
+
+
+def _warn_of_paging(needed: MemoryEstimate, room: int | None) -> None:
+    """Say that a model runs from its file: the system drops what is mapped and reads it anew for each token."""
+    if room is not None and needed.mapped_bytes > room - needed.resident_bytes:
+        log.warning(
+            "the model file has %s and %s of memory can be taken: parts will be read from the disk again for"
+            " each token; a smaller or more quantised model is many times faster",
+            _mib(needed.mapped_bytes),
+            _mib(room - needed.resident_bytes),
+        )
 
 
 def _limits(

@@ -251,6 +251,7 @@ def latent_names(b: Builder, block: str) -> tuple[str, str]:
 def run_experts(b: Builder, c: Config, layer: int, x: Buffer, routed: tuple[Buffer, Buffer]) -> Buffer:
     """Run the routed experts, which have no gate."""
     count, inner = c.experts.count, c.experts.feed_forward_length[layer]
+    layers.refuse_scaled_experts(b, f"blk.{layer}")
     chosen, weights = routed
     return b.expert_feed_forward(
         x,
