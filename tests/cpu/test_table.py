@@ -79,6 +79,30 @@ def test_every_thread_calls_every_entry_and_waits_at_barriers(crew, addresses, m
             np.testing.assert_array_equal(places[:, thread], expected)
 
 
+def test_nobody_waits_for_a_thread_that_has_begun_nothing(addresses, memory, monkeypatch) -> None:
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: None)
+    crew = Crew([addresses[driver] for driver in DRIVERS], 3, memory)
+    cell = memory.array(1, np.int64, "cell")
+    table = CallTable([Call(count, (cell.ctypes.data,))] * 5, addresses, memory)
+    for i in range(1, 4):
+        crew.run(table)
+        assert cell[0] == 15 * i
+
+
+def test_late_threads_find_the_table_of_the_day(crew, addresses, memory) -> None:
+    """Tables of two lengths by turns, too short for every thread to come in time: each part is done once."""
+    short, long = memory.array(1, np.int64, "cell"), memory.array(1, np.int64, "cell")
+    tables = [
+        CallTable([Call(count, (cell.ctypes.data,))] * length, addresses, memory)
+        for cell, length in ((short, 2), (long, 9))
+    ]
+    for i in range(1, 1001):
+        crew.run(tables[0])
+        crew.run(tables[1])
+        assert short[0] == 2 * i * crew.num_threads
+        assert long[0] == 9 * i * crew.num_threads
+
+
 def test_a_step_alone_leaves_the_others_waiting(crew, addresses, memory) -> None:
     cell = memory.array(1, np.int64, "cell")
     table = CallTable([Call(count, (cell.ctypes.data,))] * 3, addresses, memory)

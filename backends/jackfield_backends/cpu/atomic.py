@@ -12,7 +12,16 @@ from numba.core import cgutils
 
 from jackfield_backends.cpu.kernel import I64, intrinsic, routine
 
-__all__ = ["atomic_add", "atomic_exchange", "atomic_load", "atomic_store", "pause", "take", "yield_core"]
+__all__ = [
+    "atomic_add",
+    "atomic_exchange",
+    "atomic_load",
+    "atomic_replace",
+    "atomic_store",
+    "pause",
+    "take",
+    "yield_core",
+]
 
 YIELD = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
 
@@ -42,6 +51,18 @@ def atomic_exchange(typing_context: Any, address: Any, value: Any) -> Any:
         return builder.atomic_rmw("xchg", _cell(builder, values[0]), values[1], "seq_cst")
 
     return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
+def atomic_replace(typing_context: Any, address: Any, expected: Any, value: Any) -> Any:
+    """Replace a cell's value if it is the expected one, and tell whether it was."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        cell = _cell(builder, values[0])
+        found = builder.cmpxchg(cell, values[1], values[2], "seq_cst", "seq_cst")
+        return builder.zext(builder.extract_value(found, 1), I64)
+
+    return types.int64(types.int64, types.int64, types.int64), generate
 
 
 @intrinsic

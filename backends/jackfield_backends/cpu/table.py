@@ -1,8 +1,10 @@
 """The table of native calls, and the threads that walk it together.
 
-Every thread calls every entry of the table in order: ``kernel(args, thread, num_threads)``. Kernels divide
-the work among the threads, by row or through a counter. After a call marked with a barrier no thread goes on
-until all have come. Barriers spin briefly, then give the core away: a busy machine slows a step, and stops none.
+A call is done in parts, ``kernel(args, part, num_parts)``, as many as there are threads. Threads walk the table side by
+side and take parts, each its next and then those that nobody has begun; kernels divide the work among the parts, by
+row or through a counter. After a call marked with a barrier nobody goes on until all its parts are done. Nobody waits
+for a thread that has begun nothing: one that lost its core to another program holds up no more than its part,
+and finds its way when it is back. Waiting spins briefly, then gives the core away.
 
 Threads wait for the next step the same way; left idle for a while they go to sleep in Python.
 """
@@ -23,6 +25,7 @@ from jackfield_backends.cpu.atomic import (
     atomic_add,
     atomic_exchange,
     atomic_load,
+    atomic_replace,
     atomic_store,
     pause,
     yield_core,
@@ -38,9 +41,14 @@ Argument = int | float | Kernel
 SPINS = 4000  # about 20 µs: longer than an even share of a step differs, far shorter than a time slice
 IDLE_YIELDS = 10_000  # some milliseconds on an idle machine: the time between two steps of a running stream
 
-ENTRY = 24  # bytes of a table entry: address, arguments, barrier
+# a table, in bytes: the generation that may walk it and its length, then its entries, a cache line each: address,
+# arguments, barrier, and how far the call is: the generation, parts taken and parts done
+TABLE_LENGTH, ENTRIES = 8, 64
+ENTRY, ENTRY_ARGUMENTS, ENTRY_BARRIER, PROGRESS = 64, 8, 16, 24
+PART_BITS = 12
+TAKEN, GENERATION_SHIFT, PARTS_MASK = 1 << PART_BITS, 2 * PART_BITS, (1 << PART_BITS) - 1
 # the control block, in bytes; a cell that threads write has a cache line of its own
-ARRIVED, PHASE, GENERATION, FIRST, LENGTH, WOKEN, THREADS = 0, 64, 128, 192, 200, 256, 320
+TABLE, NEXT_TABLE, GENERATION, WOKEN, THREADS = 0, 64, 128, 256, 320
 PARKED, SEEN, CALLED, THREAD_BYTES = 0, 8, 16, 64
 
 
@@ -69,18 +77,19 @@ class CallTable:
     """Calls as native code sees them; ``addresses`` has every kernel of ``Call.kernels``."""
 
     def __init__(self, calls: Sequence[Call], addresses: Mapping[Kernel, int], memory: Arena) -> None:
-        self.length = len(calls)
-        entries = memory.array(3 * len(calls), np.int64, "the call table").reshape(-1, 3)
+        table = memory.array((ENTRIES + ENTRY * len(calls)) // 8, np.int64, "the call table")
+        table[TABLE_LENGTH // 8] = len(calls)
+        entries = table[ENTRIES // 8 :].reshape(-1, ENTRY // 8)
         offsets = np.cumsum([0] + [-(-len(call.arguments) // 8) * 8 for call in calls])
         words = memory.array(int(offsets[-1]), np.int64, "the arguments of calls")
         for i, call in enumerate(calls):
             place = words[offsets[i] : offsets[i + 1]]
             for j, value in enumerate(call.arguments):
                 place[j] = _word_of(value, addresses)
-            entries[i] = (addresses[call.kernel], words.ctypes.data + 8 * int(offsets[i]), call.barrier)
+            entries[i, :3] = (addresses[call.kernel], words.ctypes.data + 8 * int(offsets[i]), call.barrier)
         if len(calls):
-            entries[-1, 2] = 1  # the step is over when all threads are done
-        self.address = entries.ctypes.data
+            entries[-1, 2] = 1  # the step is over when all parts are done
+        self.address = table.ctypes.data
 
 
 def _word_of(value: Argument, addresses: Mapping[Kernel, int]) -> int:
@@ -113,7 +122,7 @@ class Crew:
 
     def run(self, table: CallTable, *, alone: bool = False) -> None:
         """Walk the table with all threads, or ``alone``; returns when the last call is done. Not re-entrant."""
-        self._cells[FIRST // 8], self._cells[LENGTH // 8] = table.address, table.length
+        self._cells[NEXT_TABLE // 8] = table.address
         if self._threads and not alone:
             self._begin(1)
         self._walk(self._control, 0, 1 if alone else self.num_threads)
@@ -152,15 +161,26 @@ def call_kernel(typing_context: Any, address: Any, args: Any, thread: Any, num_t
 
 
 @routine
-def meet(control: int, num_threads: int) -> None:
-    """Wait until all threads have come here."""
-    phase = atomic_load(control + PHASE)
-    if atomic_add(control + ARRIVED, 1) == num_threads - 1:
-        atomic_store(control + ARRIVED, 0)
-        atomic_store(control + PHASE, phase + 1)
-        return
+def take_part(entry: int, generation: int, num_parts: int) -> int:
+    """Return the number of a part that is now the caller's, -1 when all are taken."""
+    while True:
+        progress = atomic_load(entry + PROGRESS)
+        if progress >> GENERATION_SHIFT < generation:  # the first to come
+            taken, after = 0, (generation << GENERATION_SHIFT) + TAKEN
+        else:
+            taken, after = progress >> PART_BITS & PARTS_MASK, progress + TAKEN
+            if progress >> GENERATION_SHIFT > generation or taken == num_parts:
+                return -1
+        if atomic_replace(entry + PROGRESS, progress, after):
+            return taken
+
+
+@routine
+def wait_for(entry: int, generation: int, num_parts: int) -> None:
+    """Wait until all parts of a call are done."""
+    all_done = (generation << GENERATION_SHIFT) + num_parts * TAKEN + num_parts
     spins = 0
-    while atomic_load(control + PHASE) == phase:
+    while atomic_load(entry + PROGRESS) < all_done:
         spins += 1
         if spins < SPINS:
             pause()
@@ -169,20 +189,42 @@ def meet(control: int, num_threads: int) -> None:
 
 
 @routine
-def walk_table(control: int, thread: int, num_threads: int) -> None:
-    """Call every entry."""
-    entry = load_i64(control + FIRST)
-    for _ in range(load_i64(control + LENGTH)):
-        call_kernel(load_i64(entry), load_i64(entry + 8), thread, num_threads)
-        if num_threads > 1 and load_i64(entry + 16):
-            meet(control, num_threads)
+def walk_together(control: int, generation: int, num_parts: int) -> None:
+    """Take parts of every entry; a thread that comes too late for its generation does nothing."""
+    table = atomic_load(control + TABLE)
+    if atomic_load(table) != generation:
+        return
+    entry = table + ENTRIES
+    waiting = entry
+    for _ in range(load_i64(table + TABLE_LENGTH)):
+        part = take_part(entry, generation, num_parts)
+        while part >= 0:
+            call_kernel(load_i64(entry), load_i64(entry + ENTRY_ARGUMENTS), part, num_parts)
+            atomic_add(entry + PROGRESS, 1)
+            part = take_part(entry, generation, num_parts)
+        entry += ENTRY
+        if load_i64(entry - ENTRY + ENTRY_BARRIER):
+            while waiting < entry:
+                wait_for(waiting, generation, num_parts)
+                waiting += ENTRY
+
+
+@routine
+def walk_alone(table: int) -> None:
+    """Call every entry, whole."""
+    entry = table + ENTRIES
+    for _ in range(load_i64(table + TABLE_LENGTH)):
+        call_kernel(load_i64(entry), load_i64(entry + ENTRY_ARGUMENTS), 0, 1)
         entry += ENTRY
 
 
 @kernel
 def walk(control: int, thread: int, num_threads: int) -> None:
     """Walk the table once, as the thread that began the step."""
-    walk_table(control, thread, num_threads)
+    if num_threads == 1:
+        walk_alone(load_i64(control + NEXT_TABLE))
+    else:
+        walk_together(control, load_i64(control + GENERATION), num_threads)
 
 
 @kernel
@@ -191,6 +233,10 @@ def announce(control: int, change: int, num_threads: int) -> None:
     generation = load_i64(control + GENERATION) + 1
     if change < 0:
         generation = -1
+    else:
+        table = load_i64(control + NEXT_TABLE)
+        atomic_store(table, generation)
+        atomic_store(control + TABLE, table)
     atomic_exchange(control + GENERATION, generation)
     woken = 0
     for i in range(1, num_threads):
@@ -231,8 +277,10 @@ def next_step(control: int, cells: int) -> int:
 def work(control: int, thread: int, num_threads: int) -> None:
     """Walk the table once a step, until idle or over."""
     cells = control + THREADS + THREAD_BYTES * thread
-    while next_step(control, cells) > 0:
-        walk_table(control, thread, num_threads)
+    generation = next_step(control, cells)
+    while generation > 0:
+        walk_together(control, generation, num_threads)
+        generation = next_step(control, cells)
 
 
 DRIVERS = (walk, work, announce)
