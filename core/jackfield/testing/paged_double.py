@@ -10,6 +10,7 @@ Dimension letters: T token rows, B sequences, R output rows, P pages, N tokens a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -169,7 +170,7 @@ class PagedDouble:
         assert step.tokens.min() >= 0
         assert step.tokens.max() < self.vocab_size
         assert step.positions.max() < limits.max_context
-        tables = [value for value in vars(step).values() if isinstance(value, np.ndarray)]
+        tables: list[npt.NDArray[Any]] = [v for v in vars(step).values() if isinstance(v, np.ndarray)]
         assert all(table.flags.c_contiguous for table in tables)
         assert step.canvases is None or step.canvases.size == num_sequences
         assert step.soft_tokens is None or step.soft_tokens.starts.size == num_rows + 1
