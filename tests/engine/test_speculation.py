@@ -100,6 +100,9 @@ class Alternating:
         word = 0x55555555 if self.num_accepted % 2 == 0 else 0xAAAAAAAA
         return np.full(VOCAB_SIZE // 32, word, np.uint32)
 
+    def admits(self, token_id: int) -> bool:
+        return True
+
     def accept(self, token_id: int) -> None:
         assert token_id % 2 == self.num_accepted % 2
         self.num_accepted += 1

@@ -73,8 +73,9 @@ class Distributions:
             kept: I32 = np.flatnonzero(shares >= NEGLIGIBLE).astype(np.int32)
             # H = ln Σ e^z − Σ p z, with z relative to the best; what is impossible adds nothing
             entropies[i] = np.log(reached[-1]) - float(shares[kept] @ (scores[kept] - scores[best]))
-            place = int(np.searchsorted(reached, uniforms[i] * reached[-1], side="right"))
-            drawn[i] = min(place, int(kept[-1]))
+            wanted = float(uniforms[i]) * float(reached[-1])
+            place = int(np.searchsorted(reached, wanted, side="right"))
+            drawn[i] = kept[-1] if place > kept[-1] else place
             likeliest[i] = best
             ids.append(kept)
             weights.append(shares[kept])
