@@ -143,6 +143,7 @@ for _ in range(MAX_DEPTH + 1):
         ("regex", "(?<x", "cannot be compiled"),
         ("regex", 3, "must be a text"),
         ("choice", [], "list of texts"),
+        ("choice", ["x"] * 1001, "more than 1000 texts"),
         ("lark", "start: missing", "cannot be compiled"),
         ("gbnf", "::", "GBNF|compiled"),
     ],

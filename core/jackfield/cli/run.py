@@ -72,10 +72,9 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 async def _run(arguments: argparse.Namespace) -> int:
-    host = Host()
-    config = engine_config(arguments, host)
+    config = engine_config(arguments)
     with LoadProgress(f"loading {Path(config.model).name}") as progress:
-        service = ThreadService(config, host, on_progress=progress.report)
+        service = ThreadService(config, Host(), on_progress=progress.report)
         await service.start()
         progress.stop()
         try:

@@ -12,100 +12,110 @@ import numpy as np
 import numpy.typing as npt
 from llguidance import LLMatcher
 
-from jackfield.constrain.vocabulary import Vocabulary
+from jackfield.constrain.vocabulary import NUM_BYTES, Vocabulary
 
-__all__ = ["shortest_way_out"]
+__all__ = ["way_out"]
 
 Bits = npt.NDArray[np.uint32]
-ORDER = np.array(list(dict.fromkeys(b'}]"0>nt;)e.-/_ ' + bytes(range(256)))), np.intp)
+CLOSING_FIRST = b'}]",0></nt;):_-.@!#$%&*+=?^|~ '
+ORDER = np.array(list(dict.fromkeys((*CLOSING_FIRST, *range(126, -1, -1), *range(127, NUM_BYTES)))), np.int64)
+"""Letters from the end of the alphabet on: where a thought or an answer may follow, the answer does."""
 FREE_TEXT = b'\n"}<a'
 """Where all of these may come, text is free, and only a tag leads out of it."""
 
 SPECIAL = 0xFF
 """Begins the library's own spelling of a token that stands for no text."""
 
+MOST_BYTES_A_TOKEN = 6
+MOST_LETTERS = 1_500
+"""A way out that is longer is not looked for: the answer may then be cut."""
 
-def shortest_way_out(
-    matcher: LLMatcher, vocabulary: Vocabulary, closers: Sequence[Sequence[int]], most_tokens: int
+QUOTE = ord('"')
+INSIDE_TEXT = 64
+"""Where more bytes than that may come, a bracket is just text."""
+
+LOOP = 5
+"""The same choice so few letters later is one that leads around."""
+
+
+def way_out(
+    letters: LLMatcher,
+    vocabulary: Vocabulary,
+    closers: Sequence[Sequence[int]],
+    most_tokens: int,
+    *,
+    num_attempts: int = 1,
 ) -> list[int] | None:
     """Return tokens after which the grammar is satisfied; ``None`` when none were found within ``most_tokens``.
 
     Args:
-        matcher: Not changed.
-        closers: Tokens of the tags that end free text.
+        letters: A matcher over the vocabulary's letters; not changed.
+        closers: Letters of the tags that end free text.
+        num_attempts: How often to begin with another choice when one leads nowhere.
     """
-    return _Search(matcher, vocabulary, closers, most_tokens).run()
+    for attempt in range(num_attempts):
+        found = _Search(letters.deep_copy(), vocabulary, closers, attempt).run(most_tokens)
+        if found is not None:
+            return found
+    return None
 
 
 class _Search:
     def __init__(
-        self,
-        matcher: LLMatcher,
-        vocabulary: Vocabulary,
-        closers: Sequence[Sequence[int]],
-        most_tokens: int,
+        self, letters: LLMatcher, vocabulary: Vocabulary, closers: Sequence[Sequence[int]], first_turn: int
     ) -> None:
-        self._start = matcher
-        self._matcher = matcher.deep_copy()
+        self._letters = letters
         self._vocabulary = vocabulary
         self._closers = closers
-        self._most_tokens = most_tokens
-        self._tokens: list[int] = []
-        self._bytes = bytearray()
-        self._tried: dict[bytes, int] = {}
+        self._first_turn = first_turn
+        self._found: list[int] = []
+        self._tried: dict[bytes, tuple[int, int]] = {}
+        self._ids = vocabulary.size + ORDER
+        self._shifts = (self._ids & 31).astype(np.uint32)
 
-    def run(self) -> list[int] | None:
-        most_steps = 4 * self._most_tokens + 64
-        for _ in range(most_steps):
-            if self._matcher.is_accepting():
-                return self._found()
-            if self._matcher.is_stopped() or len(self._tokens) > self._most_tokens or not self._step():
+    def run(self, most_tokens: int) -> list[int] | None:
+        """Go on until the grammar is satisfied, or for so long that it would not fit."""
+        most_letters = min(MOST_BYTES_A_TOKEN * most_tokens + 64, MOST_LETTERS)
+        while not self._letters.is_accepting():
+            if len(self._found) > most_letters or self._letters.is_stopped() or not self._step():
                 return None
-        return None
-
-    def _found(self) -> list[int] | None:
-        self._spell_bytes()
-        fits = len(self._tokens) <= self._most_tokens
-        return (
-            self._tokens if fits and self._start.validate_tokens(self._tokens) == len(self._tokens) else None
-        )
+        tokens = self._vocabulary.tokens_of(self._found)
+        return tokens if len(tokens) <= most_tokens else None
 
     def _step(self) -> bool:
-        forced = self._matcher.compute_ff_bytes()
+        forced = self._letters.compute_ff_bytes()
         if forced and SPECIAL not in forced:
-            self._bytes += forced
-            return bool(self._matcher.consume_tokens(self._vocabulary.encode_bytes(forced)))
-        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint32)
-        allowed = self._vocabulary.bytes_in(bits, ORDER)
+            return self._take(self._vocabulary.letters_of_bytes(forced))
+        bits = np.frombuffer(self._letters.compute_bitmask(), np.uint32)
+        allowed = ORDER[(bits[self._ids >> 5] >> self._shifts & np.uint32(1)) != 0]
         options = self._options(allowed, bits)
         if not options:
             return False
-        turn = self._tried.get(allowed, 0)
-        self._tried[allowed] = turn + 1
-        option = options[turn % len(options)]
-        self._take(option)
-        return bool(self._matcher.consume_tokens(option))
+        return self._take(options[self._turn(allowed.tobytes()) % len(options)])
 
-    def _options(self, allowed: bytes, bits: Bits) -> list[list[int]]:
-        if not allowed:
-            ids = np.nonzero(np.unpackbits(bits.view(np.uint8), bitorder="little"))[0]
-            return [[int(i)] for i in ids[:8]]
-        is_free = all(byte in allowed for byte in FREE_TEXT)
+    def _turn(self, state: bytes) -> int:
+        """Return which option to take: the next one where the same were there a moment ago."""
+        turn, place = self._tried.get(state, (self._first_turn, -LOOP))
+        turn = turn + 1 if len(self._found) - place < LOOP else self._first_turn
+        self._tried[state] = (turn, len(self._found))
+        return turn
+
+    def _options(self, allowed: npt.NDArray[np.int64], bits: Bits) -> list[list[int]]:
+        if not allowed.size:
+            ids = np.flatnonzero(np.unpackbits(bits.view(np.uint8), bitorder="little"))
+            closing = [letters[0] for letters in self._closers]
+            special = [int(i) for i in ids if int(i) not in self._vocabulary.ends]
+            return [[i] for i in sorted(special, key=lambda i: i not in closing)]
+        values = allowed.tolist()
+        if len(values) > INSIDE_TEXT and QUOTE in values:
+            values = [QUOTE, *(byte for byte in values if byte != QUOTE)]
+        is_free = all(byte in values for byte in FREE_TEXT)
         closers = [list(closer) for closer in self._closers if is_free and self._fits(closer)]
-        return closers + [[self._vocabulary.bytes[byte]] for byte in allowed]
+        return closers + [[self._vocabulary.size + byte] for byte in values]
 
-    def _fits(self, tokens: Sequence[int]) -> bool:
-        return bool(self._matcher.validate_tokens(list(tokens)) == len(tokens))
+    def _fits(self, letters: Sequence[int]) -> bool:
+        return bool(self._letters.validate_tokens(list(letters)) == len(letters))
 
-    def _take(self, option: list[int]) -> None:
-        byte = self._vocabulary.byte_of(option[0]) if len(option) == 1 else None
-        if byte is not None:
-            self._bytes.append(byte)
-        else:
-            self._spell_bytes()
-            self._tokens += option
-
-    def _spell_bytes(self) -> None:
-        """Write the bytes found since as few tokens as a greedy reading finds."""
-        self._tokens += self._vocabulary.encode_bytes(bytes(self._bytes))
-        self._bytes.clear()
+    def _take(self, letters: list[int]) -> bool:
+        self._found += letters
+        return bool(self._letters.consume_tokens(letters))

@@ -9,7 +9,7 @@ import msgspec
 from llguidance import LLMatcher
 from llguidance.gbnf_to_lark import GbnfToLarkError, gbnf_to_lark
 
-from jackfield.constrain.limits import check_schema, check_text
+from jackfield.constrain.limits import MAX_ENUM_VALUES, check_schema, check_text
 from jackfield.errors import RequestError
 from jackfield.service.requests import Constraint
 from jackfield.text.grammars import quoted
@@ -63,6 +63,8 @@ def _regex(value: Any) -> Grammar:
 def _choice(value: Any) -> Grammar:
     if not isinstance(value, list) or not value:
         raise RequestError("choice must be a list of texts", param=PARAM)
+    if len(cast("Any", value)) > MAX_ENUM_VALUES:
+        raise RequestError(f"choice has more than {MAX_ENUM_VALUES} texts", param=PARAM)
     texts = [check_text(text, "choice") for text in cast("Any", value)]
     return {"lark_grammar": f"start: {' | '.join(map(quoted, texts))}"}
 

@@ -15,7 +15,7 @@ from llguidance import LLMatcher
 from jackfield.constrain.arguments import held_tool
 from jackfield.constrain.forms import AS_WRITTEN, Grammar, form_grammar, json_grammar
 from jackfield.constrain.growth import UNKNOWN_GROWTH, largest_growth
-from jackfield.constrain.limits import LIMITS
+from jackfield.constrain.limits import LIMITS, check_schema
 from jackfield.constrain.masks import GrammarMask
 from jackfield.constrain.vocabulary import Vocabulary
 from jackfield.errors import RequestError
@@ -37,6 +37,7 @@ class CompiledGrammar:
     """
 
     matcher: LLMatcher
+    letters: LLMatcher
     vocabulary: Vocabulary
     closers: Sequence[Sequence[int]] = ()
     most_growth: int = UNKNOWN_GROWTH
@@ -46,6 +47,7 @@ class CompiledGrammar:
         """Return a fresh mask for an answer of at most so many tokens."""
         return GrammarMask(
             self.matcher.deep_copy(),
+            self.letters.deep_copy(),
             self.vocabulary,
             max_tokens=max_tokens,
             closers=self.closers,
@@ -84,6 +86,7 @@ class Grammars:
         Raises:
             RequestError: The constraint is malformed, too large or too complex; ``param`` names the field.
         """
+        form_grammar(constraint)  # before anything walks through it
         key = msgspec.json.encode(constraint)
         return self._kept(key, lambda: self._compiled_text(constraint))
 
@@ -93,6 +96,8 @@ class Grammars:
         Raises:
             RequestError: As above, and for tools whose schema is too large.
         """
+        for tool in wanted.tools:  # before anything walks through them
+            check_schema(tool.parameters, "tools")
         key = msgspec.json.encode([constraint, vars(wanted)])
         return self._kept(key, lambda: self._compiled_chat(wanted, constraint))
 
@@ -113,8 +118,8 @@ class Grammars:
 
     def _compiled_text(self, constraint: Constraint) -> CompiledGrammar:
         form = form_grammar(constraint)
-        matcher = self._matcher([form], f"{constraint.kind} constraint", "response_format")
-        return CompiledGrammar(matcher, self.vocabulary, most_growth=_growth([], form))
+        matchers = self._matchers([form], f"{constraint.kind} constraint", "response_format")
+        return CompiledGrammar(*matchers, self.vocabulary, most_growth=_growth([], form))
 
     def _compiled_chat(self, wanted: Wanted, constraint: Constraint | None) -> CompiledGrammar:
         assert self._format is not None
@@ -127,17 +132,18 @@ class Grammars:
         if constraint is not None:
             what, param = f"{constraint.kind} constraint", "response_format"
         closers = [
-            self.vocabulary.encode(text) for text in (self._format.thinking_end, *writer.closers) if text
+            self.vocabulary.letters_of(text) for text in (self._format.thinking_end, *writer.closers) if text
         ]
         return CompiledGrammar(
-            self._matcher(parts, what, param),
+            *self._matchers(parts, what, param),
             self.vocabulary,
             closers=closers,
             most_growth=_growth([tool.parameters for tool in tools], form),
             note=note,
         )
 
-    def _matcher(self, parts: Sequence[Grammar], what: str, param: str) -> LLMatcher:
+    def _matchers(self, parts: Sequence[Grammar], what: str, param: str) -> tuple[LLMatcher, LLMatcher]:
+        """Return the grammar over tokens and over letters."""
         source = msgspec.json.encode({"grammars": parts}).decode()
         matcher = LLMatcher(self.vocabulary.tokens, source, log_level=0, limits=LIMITS)
         if matcher.is_error():
@@ -146,7 +152,7 @@ class Grammars:
                 param=param,
                 code="invalid_grammar",
             )
-        return matcher
+        return matcher, LLMatcher(self.vocabulary.letters, source, log_level=0, limits=LIMITS)
 
 
 def _held_tools(tools: Sequence[ToolDefinition]) -> tuple[list[ToolDefinition], str]:
@@ -161,6 +167,6 @@ def _named(writer: GrammarWriter, form: Grammar | None) -> list[Grammar]:
 
 def _growth(schemas: list[Any], form: Grammar | None) -> int:
     """Return by how many tokens the way out may grow with one; unknown where a form is no schema."""
-    if form is None:
-        return largest_growth(schemas)
-    return largest_growth([*schemas, form["json_schema"]]) if "json_schema" in form else UNKNOWN_GROWTH
+    if form is None or "json_schema" in form:
+        return largest_growth(schemas, form["json_schema"] if form is not None else None)
+    return UNKNOWN_GROWTH

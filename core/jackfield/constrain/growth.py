@@ -6,7 +6,7 @@ longest of the shortest values of all schemas inside of a schema, in bytes, each
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
@@ -18,37 +18,53 @@ __all__ = ["UNKNOWN_GROWTH", "largest_growth"]
 UNKNOWN_GROWTH = 1_000_000
 """For grammars that are not looked into: the way out is asked for each token."""
 
-FRAME = 160
-"""Bytes of the tags around a call, of its name, and of brackets that one token may open at once."""
+BRACKETS = 16
+"""Bytes that one token may open, each to be closed again."""
+
+CALL_FRAME = 144
+"""Bytes of the tags around a call, and of its name."""
 
 MEMBER_FRAME = 80
 """Bytes of the tags around a member, where a family writes it so."""
 
 
-def largest_growth(schemas: Iterable[Any]) -> int:
-    """Return a bound for a grammar whose free parts are values of these JSON schemas, and text."""
-    return FRAME + max((_Lengths(schema).largest for schema in schemas), default=0)
+def largest_growth(tools: Sequence[Any], form: Any = None) -> int:
+    """Return a bound for a grammar of calls with parameters of these schemas, of a form, and of text."""
+    calls = [CALL_FRAME + _Lengths(schema, MEMBER_FRAME).of_all() for schema in tools]
+    # the way out of a form is known from its start: only what is inside can add to it
+    inside = _Lengths(form, MEMBER_FRAME if tools else 4).of_inside() if form is not None else 0
+    return BRACKETS + max([*calls, inside])
 
 
 class _Lengths:
     """The shortest values of a schema and of everything in it; lengths of recursive ones count once."""
 
-    def __init__(self, root: Any) -> None:
-        self.largest = 0
+    def __init__(self, root: Any, member_frame: int) -> None:
         self._root = root
-        self._open: set[str] = set()
+        self._member_frame = member_frame
         self._known: dict[int, int] = {}
-        self._walk(root)
 
-    def _walk(self, node: Any) -> None:
-        pending = [node]
+    def of_all(self) -> int:
+        """Return the longest, the whole schema's own among them."""
+        return max(self._shortest(self._root), self.of_inside())
+
+    def of_inside(self) -> int:
+        """Return the longest of what stands inside."""
+        largest = 0
+        pending = [self._root]
         while pending:
             item = pending.pop()
             if isinstance(item, dict):
-                self.largest = max(self.largest, self._shortest(item))
+                largest = max(largest, self._shortest(item)) if item is not self._root else largest
+                largest = max(largest, self._referred(item))
                 pending += cast("dict[str, Any]", item).values()
             elif isinstance(item, list):
                 pending += cast("Any", item)
+        return largest
+
+    def _referred(self, schema: dict[str, Any]) -> int:
+        reference = schema.get("$ref")
+        return self._shortest(pointed_at(self._root, reference)) if isinstance(reference, str) else 0
 
     def _shortest(self, schema: Any) -> int:
         if not isinstance(schema, dict):
@@ -81,7 +97,7 @@ class _Lengths:
             if isinstance(required, list)
             else []
         )
-        return sum(MEMBER_FRAME + _size(name) + self._shortest(known.get(name)) for name in names)
+        return sum(self._member_frame + _size(name) + self._shortest(known.get(name)) for name in names)
 
     def _of_array(self, schema: dict[str, Any]) -> int:
         return _number(schema, "minItems") * (1 + self._shortest(schema.get("items")))

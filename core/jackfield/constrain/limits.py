@@ -42,9 +42,6 @@ def check_schema(schema: Any, param: str = PARAM) -> None:
     """
     if not isinstance(schema, dict):
         raise RequestError(f"the schema is {type(schema).__name__}, expected an object", param=param)
-    size = len(msgspec.json.encode(schema))
-    if size > MAX_SCHEMA_BYTES:
-        raise RequestError(f"the schema has {size} bytes, expected at most {MAX_SCHEMA_BYTES}", param=param)
     num_nodes = 0
     pending: list[tuple[Any, int]] = [(schema, 1)]
     while pending:
@@ -60,6 +57,9 @@ def check_schema(schema: Any, param: str = PARAM) -> None:
             pending += [(value, depth + 1) for value in fields.values()]
         elif isinstance(node, list):
             pending += [(value, depth + 1) for value in cast("Any", node)]
+    size = len(msgspec.json.encode(schema))
+    if size > MAX_SCHEMA_BYTES:
+        raise RequestError(f"the schema has {size} bytes, expected at most {MAX_SCHEMA_BYTES}", param=param)
 
 
 def _check_numbers(node: dict[str, Any], param: str) -> None:

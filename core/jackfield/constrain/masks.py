@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from llguidance import LLMatcher
 
-from jackfield.constrain.closing import shortest_way_out
+from jackfield.constrain.closing import way_out
 from jackfield.constrain.vocabulary import Vocabulary
 from jackfield.errors import JackfieldError
 
@@ -16,6 +16,7 @@ __all__ = ["GrammarMask"]
 
 Bits = npt.NDArray[np.uint32]
 MOST_REFUSALS = 3
+NUM_ATTEMPTS = 3
 
 
 class GrammarMask:
@@ -27,15 +28,16 @@ class GrammarMask:
     answer is then cut at a valid beginning.
 
     Args:
-        matcher: The grammar's own copy.
+        matcher: The grammar's own copy. ``letters`` is the same over the vocabulary's letters.
         max_tokens: All tokens the answer may have; ``None`` for no care about the limit.
-        closers: Tokens of the tags that lead out of free text.
+        closers: Letters of the tags that lead out of free text.
         most_growth: By how many tokens the way out can get longer with one more token, at most.
     """
 
     def __init__(
         self,
         matcher: LLMatcher,
+        letters: LLMatcher,
         vocabulary: Vocabulary,
         *,
         max_tokens: int | None = None,
@@ -43,6 +45,8 @@ class GrammarMask:
         most_growth: int = 0,
     ) -> None:
         self._matcher = matcher
+        self._letters = letters
+        self._unread: list[int] = []  # tokens that the letters have not seen
         self._vocabulary = vocabulary
         self._closers = closers
         self._most_growth = most_growth
@@ -56,11 +60,11 @@ class GrammarMask:
 
     def bitmask(self) -> Bits | None:
         """Return the tokens allowed next."""
-        way_out = self._needed_way_out()
-        if way_out and self._is_last_chance(way_out):
-            return self._only(way_out[:1])
-        if way_out is not None and len(self._refused) > MOST_REFUSALS:
-            return self._only(way_out[:1] or self._vocabulary.ends)
+        leading = self._needed_way_out()
+        if leading and self._is_last_chance(leading):
+            return self._only(leading[:1])
+        if leading is not None and len(self._refused) > MOST_REFUSALS:
+            return self._only(leading[:1] or self._vocabulary.ends)
         if self._matcher.is_stopped():
             return self._only(self._vocabulary.ends)
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint32)[: self._num_words].copy()
@@ -71,14 +75,15 @@ class GrammarMask:
 
     def admits(self, token_id: int) -> bool:
         """Tell whether the answer can still be completed after that token; if not, ``bitmask`` has changed."""
-        way_out = self._needed_way_out()
-        if way_out is None or token_id in self._vocabulary.ends:
+        leading = self._needed_way_out()
+        if leading is None or token_id in self._vocabulary.ends:
             return True
         assert self._room is not None
-        after = way_out[1:] if way_out[:1] == [token_id] else self._way_out_after(token_id, way_out)
+        is_leading = leading[:1] == [token_id]
+        after = leading[1:] if is_leading else self._way_out_after(token_id, leading)
         self._next = (token_id, after)
         room = self._room - 1
-        if after is not None and (len(after) < max(room, 1) or way_out[:1] == [token_id]):
+        if after is not None and (len(after) < max(room, 1) or is_leading):
             return True
         self._refused.append(token_id)
         return False
@@ -96,6 +101,7 @@ class GrammarMask:
                 f"the constraint cannot go on after token {token_id}: {_one_line(self._matcher.get_error())}"
             )
         self._age += 1
+        self._unread.append(token_id)
         if self._next is not None and self._next[0] == token_id:
             self._way_out, self._age = self._next[1], 0
         self._next = None
@@ -120,7 +126,7 @@ class GrammarMask:
             len(self._way_out) + self._age * self._most_growth
         ):
             return None
-        self._way_out, self._age = self._find(self._matcher, self._room), 0
+        self._way_out, self._age = self._find(self._read_letters(), self._room, NUM_ATTEMPTS), 0
         self._is_lost = self._way_out is None
         return self._way_out if self._way_out is not None and self._is_near(len(self._way_out)) else None
 
@@ -128,20 +134,22 @@ class GrammarMask:
         assert self._room is not None
         return num_tokens + self._most_growth >= self._room - 1
 
-    def _is_last_chance(self, way_out: list[int]) -> bool:
+    def _is_last_chance(self, leading: list[int]) -> bool:
         assert self._room is not None
-        return len(way_out) >= self._room - 1
+        return len(leading) >= self._room - 1
 
-    def _way_out_after(self, token_id: int, way_out: list[int]) -> list[int] | None:
+    def _way_out_after(self, token_id: int, leading: list[int]) -> list[int] | None:
         assert self._room is not None
         matcher = self._matcher.deep_copy()
         if not matcher.consume_token(token_id):
             return None
         if matcher.is_accepting():
             return []
-        if way_out and self._leads_out(matcher, way_out):
-            return way_out
-        return self._find(matcher, self._room - 1)
+        if leading and self._leads_out(matcher, leading):
+            return leading
+        letters = self._read_letters().deep_copy()
+        letters.consume_tokens(self._vocabulary.letters_of_token(token_id))
+        return self._find(letters, self._room - 1)
 
     def _leads_out(self, matcher: LLMatcher, tokens: list[int]) -> bool:
         if matcher.validate_tokens(tokens) != len(tokens):
@@ -149,8 +157,15 @@ class GrammarMask:
         end = matcher.deep_copy()
         return bool(end.consume_tokens(tokens) and end.is_accepting())
 
-    def _find(self, matcher: LLMatcher, most_tokens: int) -> list[int] | None:
-        return shortest_way_out(matcher, self._vocabulary, self._closers, most_tokens)
+    def _read_letters(self) -> LLMatcher:
+        """Return the matcher of letters, up to date."""
+        for token_id in self._unread:
+            self._letters.consume_tokens(self._vocabulary.letters_of_token(token_id))
+        self._unread.clear()
+        return self._letters
+
+    def _find(self, letters: LLMatcher, most_tokens: int, num_attempts: int = 1) -> list[int] | None:
+        return way_out(letters, self._vocabulary, self._closers, most_tokens, num_attempts=num_attempts)
 
     def _only(self, token_ids: Iterable[int]) -> Bits:
         bits = np.zeros(self._num_words, np.uint32)

@@ -1,4 +1,4 @@
-"""A model's vocabulary as ``llguidance`` reads one."""
+"""A model's vocabulary as ``llguidance`` reads one, and the same cut down to single bytes."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from llguidance import LLTokenizer
 
 from jackfield.text.contract import Tokenizer
 
-__all__ = ["Vocabulary"]
+__all__ = ["NUM_BYTES", "Vocabulary"]
 
-Bits = npt.NDArray[np.uint32]
+NUM_BYTES = 256
 
 
 class Vocabulary:
@@ -28,7 +26,9 @@ class Vocabulary:
 
     Attributes:
         ends: Ids that end an answer; ``end`` is the one that stands for all of them.
-        bytes: The id of the token for each single byte; -1 where there is none.
+        tokens: All tokens.
+        letters: The tokens that stand for no text, and behind the last id one for each byte: grammars are
+            searched over these, which takes a hundredth of the time.
     """
 
     def __init__(self, tokenizer: Tokenizer, tags: Sequence[str] = ()) -> None:
@@ -41,12 +41,11 @@ class Vocabulary:
         longest_first = sorted(self._tags, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
         source = _Source(tokenizer, {*special.eog, *self._tags.values()}, self.end)
-        given: Any = source  # of the right form, though not of its class
-        self.tokens = LLTokenizer(given, n_vocab=self.size)
-        found = {piece: token_id for token_id, piece in enumerate(source.tokens) if len(piece) == 1}
-        self.bytes = [found.get(bytes([byte]), -1) for byte in range(256)]
-        self._bytes = {token_id: byte for byte, token_id in enumerate(self.bytes) if token_id >= 0}
-        self._byte_ids = np.array(self.bytes, np.int64)
+        letters = _Letters(source)
+        self._special = frozenset(source.special_token_ids)
+        self._pieces = source.tokens
+        self.tokens = _built(source)
+        self.letters = _built(letters)
 
     def spell(self, text: str) -> list[str | int]:
         """Split a text into plain pieces and the ids of tags that are one token."""
@@ -58,29 +57,44 @@ class Vocabulary:
             done = found.end()
         return [*parts, text[done:]] if done < len(text) else parts
 
-    def encode(self, text: str) -> list[int]:
-        """Return tokens that spell a text, tags included; few, but not the tokenizer's own choice."""
-        tokens: list[int] = []
+    def letters_of(self, text: str) -> list[int]:
+        """Return a text's letters, tags included."""
+        letters: list[int] = []
         for part in self.spell(text):
-            tokens += [part] if isinstance(part, int) else self.tokens.greedy_tokenize(part)
-        return tokens
+            letters += [part] if isinstance(part, int) else self.letters_of_bytes(part.encode())
+        return letters
 
-    def encode_bytes(self, text: bytes) -> list[int]:
-        """Return tokens that spell bytes, in which no tag is read; single ones where they are no whole text."""
+    def letters_of_token(self, token_id: int) -> list[int]:
+        """Return a token's letters."""
+        if token_id in self._special:
+            return [token_id]
+        return self.letters_of_bytes(self._pieces[token_id])
+
+    def letters_of_bytes(self, text: bytes) -> list[int]:
+        """Return the letters of bytes in which no tag is read."""
+        return [self.size + byte for byte in text]
+
+    def tokens_of(self, letters: Sequence[int]) -> list[int]:
+        """Return tokens that spell letters; few, but neither the fewest nor the tokenizer's own choice."""
+        tokens: list[int] = []
+        run = bytearray()
+        for letter in letters:
+            if letter >= self.size:
+                run.append(letter - self.size)
+                continue
+            tokens += [*self._greedy(bytes(run)), letter]
+            run.clear()
+        return tokens + self._greedy(bytes(run))
+
+    def _greedy(self, text: bytes) -> list[int]:
         try:
             return list(self.tokens.greedy_tokenize(text.decode()))
-        except UnicodeDecodeError:
-            return [self.bytes[byte] for byte in text]
+        except UnicodeDecodeError:  # half a character is left to be said
+            return [token for byte in text for token in self._single(byte)]
 
-    def bytes_in(self, bits: Bits, order: npt.NDArray[np.intp]) -> bytes:
-        """Return the bytes whose single tokens a bitmask allows, in the order given."""
-        ids = self._byte_ids[order]
-        is_set = (bits[ids >> 5] >> (ids & 31).astype(np.uint32)) & np.uint32(1)
-        return bytes(order[(is_set != 0) & (ids >= 0)].tolist())
-
-    def byte_of(self, token_id: int) -> int | None:
-        """Return the byte that the token stands for, if it is a single one."""
-        return self._bytes.get(token_id)
+    def _single(self, byte: int) -> list[int]:
+        spelling = bytes([byte])
+        return [self._pieces.index(spelling)] if spelling in self._pieces else []
 
 
 class _Source:
@@ -100,6 +114,30 @@ class _Source:
 
     def __call__(self, text: str) -> list[int]:
         return self._tokenizer.encode(text)
+
+
+class _Letters:
+    """The same with single bytes instead of its pieces of text."""
+
+    is_tokenizer_wrapper = True
+
+    def __init__(self, source: _Source) -> None:
+        size = len(source.tokens)
+        hidden = frozenset(source.special_token_ids)
+        self.eos_token_id = source.eos_token_id
+        self.bos_token_id = source.bos_token_id
+        self.special_token_ids = source.special_token_ids
+        kept = [source.tokens[i] if i in hidden else b"" for i in range(size)]
+        self.tokens = [*kept, *(bytes([byte]) for byte in range(NUM_BYTES))]
+        self._size = size
+
+    def __call__(self, text: str) -> list[int]:
+        return [self._size + byte for byte in text.encode()]
+
+
+def _built(source: Any) -> LLTokenizer:
+    """Return the library's own form of it; the source has the right names, though not the right class."""
+    return LLTokenizer(source, n_vocab=len(source.tokens))
 
 
 def _end_token(tokenizer: Tokenizer) -> int:

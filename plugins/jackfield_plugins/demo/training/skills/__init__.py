@@ -1,1 +1,0 @@
-"""What the model is taught, one kind of question a file."""
