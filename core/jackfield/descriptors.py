@@ -17,6 +17,7 @@ __all__ = [
     "BackendDescriptor",
     "ChatFormatDescriptor",
     "Descriptor",
+    "ModelDescriptor",
     "OpDescriptor",
     "ProtocolDescriptor",
     "SamplerDescriptor",
@@ -98,6 +99,17 @@ class ChatFormatDescriptor(Descriptor):
             return False
         has = all(mark in template for mark in self.template_has)
         return has and not any(mark in template for mark in self.template_lacks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDescriptor(Descriptor):
+    """A model file that a package brings along. Factory: ``() -> Path``; name: what ``--model`` may say.
+
+    Attributes:
+        preference: Where no model is named, the one with the highest is served.
+    """
+
+    preference: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ArchitectureDescriptor,
         BackendDescriptor,
         ChatFormatDescriptor,
+        ModelDescriptor,
         OpDescriptor,
         ProtocolDescriptor,
         SamplerDescriptor,
@@ -97,6 +98,15 @@ def jackfield_protocols() -> Sequence[ProtocolDescriptor]:
 
     Collecting; called once when the server starts. Routes inherit the rail's authentication, limits
     and guards. Since 0.1. Example: ``jackfield_protocols.ollama``.
+    """
+
+
+@hookspec
+def jackfield_models() -> Sequence[ModelDescriptor]:
+    """Declare model files that this plugin's package brings along.
+
+    Collecting; called once per host. ``--model`` may give a name instead of a file; with no ``--model`` the
+    one of highest preference is served. Since 0.1. Example: ``jackfield_plugins.demo``.
     """
 
 

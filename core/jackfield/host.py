@@ -18,6 +18,7 @@ from jackfield.descriptors import (
     BackendDescriptor,
     ChatFormatDescriptor,
     Descriptor,
+    ModelDescriptor,
     OpDescriptor,
     ProtocolDescriptor,
     SamplerDescriptor,
@@ -42,6 +43,7 @@ KINDS: Mapping[str, tuple[str, type[Descriptor]]] = MappingProxyType(
         "chat format": ("jackfield_chat_formats", ChatFormatDescriptor),
         "sampler": ("jackfield_samplers", SamplerDescriptor),
         "protocol": ("jackfield_protocols", ProtocolDescriptor),
+        "model": ("jackfield_models", ModelDescriptor),
     }
 )
 
@@ -192,6 +194,10 @@ class Host:
     def protocols(self) -> list[ProtocolDescriptor]:
         """Return every declared protocol, in registration order."""
         return self._all("protocol", ProtocolDescriptor)
+
+    def models(self) -> list[ModelDescriptor]:
+        """Return every model that comes with a plugin, the preferred one first."""
+        return sorted(self._all("model", ModelDescriptor), key=lambda m: m.preference, reverse=True)
 
     def _find(self, kind: str, name: str, kind_type: type[D]) -> D:
         found = self._declared[kind].get(name)

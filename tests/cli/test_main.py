@@ -10,6 +10,8 @@ import pytest
 
 from jackfield import __version__
 from jackfield.cli import COMMANDS, main
+from jackfield.cli.engine_options import model_file
+from jackfield.host import Host
 
 
 def test_without_arguments_every_command_is_listed(capsys: pytest.CaptureFixture[str]):
@@ -37,11 +39,22 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("name", ["serve", "chat", "run"])
-def test_without_a_model_one_sentence_says_what_to_pass(name: str, capsys: pytest.CaptureFixture[str]):
+def test_where_no_model_comes_along_one_sentence_says_what_to_pass(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("JACKFIELD_PLUGINS", "reference")
     assert main([name]) == 2
     assert capsys.readouterr().err == (
         f"jackfield {name}: no model was named; pass --model with the path of a GGUF file\n"
     )
+
+
+def test_a_file_comes_before_a_model_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    host = Host()
+    monkeypatch.chdir(tmp_path)
+    assert model_file("demo", host).endswith("demo.gguf")
+    (tmp_path / "demo").touch()
+    assert model_file("demo", host) == "demo"
 
 
 def test_a_file_that_is_no_model_ends_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

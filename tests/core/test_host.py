@@ -17,6 +17,7 @@ from jackfield.descriptors import (
     ArchitectureDescriptor,
     BackendDescriptor,
     ChatFormatDescriptor,
+    ModelDescriptor,
     SamplerDescriptor,
 )
 from jackfield.errors import DuplicateName, PluginError, PluginImportError, UnknownName
@@ -344,6 +345,17 @@ def test_samplers_come_in_the_order_they_run() -> None:
 
     host = Host({"x": plugin(jackfield_samplers=samplers)}, installed=False)
     assert [found.name for found in host.samplers()] == ["first", "middle", "last"]
+
+
+def test_hook_models_the_preferred_one_comes_first() -> None:
+    def models() -> list[ModelDescriptor]:
+        return [
+            ModelDescriptor(name=name, summary="", factory="nowhere:path", preference=preference)
+            for name, preference in (("small", 0), ("large", 5))
+        ]
+
+    host = Host({"x": plugin(jackfield_models=models)}, installed=False)
+    assert [model.name for model in host.models()] == ["large", "small"]
 
 
 def test_the_fitting_chat_format_of_highest_priority_is_taken() -> None:

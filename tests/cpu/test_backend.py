@@ -215,7 +215,7 @@ def test_a_step_outside_its_limits_is_refused_before_any_memory_is_touched(pair,
     wide = np.zeros((1, 99), np.int32)
     for change, message in [
         ({"tokens": np.array([0, 6], np.int32)}, "a token of 6, expected 0 to 5"),
-        ({"tokens": np.array([0, -1], np.int32)}, "a token of"),
+        ({"tokens": np.array([0, -1], np.int32)}, "a token of -1, expected 0 to 5"),
         ({"positions": np.array([0, 96], np.int32)}, "a position of 96"),
         ({"page_table": np.array([[24]], np.int32)}, "a page of 24, expected 0 to 23"),
         ({"page_table": wide}, "99 pages a sequence"),

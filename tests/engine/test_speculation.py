@@ -289,6 +289,19 @@ def test_a_price_is_known_once_a_plain_step_was_seen() -> None:
     assert together is None
 
 
+def test_a_step_that_was_held_up_does_not_end_all_guessing() -> None:
+    """Other work of the machine made the only longer step look dear; plain steps let it be tried again."""
+    costs = StepCosts()
+    costs.observe(1, 1.0)
+    costs.observe(2, 50.0)
+    price = costs.price(1, 1)
+    assert price is not None
+    assert price(1) == pytest.approx(1.0)  # two rows never cost more than twice one
+    for _ in range(150):
+        costs.observe(1, 1.0)
+    assert price(1) < TRIAL
+
+
 # ---- looking up ----
 
 

@@ -154,8 +154,11 @@ class CpuExecutable:
             ("output row", step.output_rows, len(step.tokens)),
             ("soft token", _NOTHING if soft is None else soft.ids, self._num_tokens),
         ):
-            if values.size and (values.min() < 0 or values.max() >= stop):
-                raise BackendError(f"a step has a {what} of {values.max()}, expected 0 to {stop - 1}")
+            # read as unsigned, a negative number is too large: one pass finds both
+            if values.size and (worst := values.view(np.uint32).max()) >= stop:
+                raise BackendError(
+                    f"a step has a {what} of {worst.astype(np.int32)}, expected 0 to {stop - 1}"
+                )
 
 
 def _has_barrier(call: Call | PythonCall) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from jackfield.cli.engine_options import add_engine_arguments, engine_config
+from jackfield.cli.engine_options import add_engine_arguments, engine_config, unasked_model_note
 from jackfield.cli.progress import LoadProgress
 from jackfield.cli.sampling_options import add_sampling_arguments, sampling_from, with_setting
 from jackfield.errors import JackfieldError
@@ -66,15 +66,18 @@ def execute(arguments: argparse.Namespace) -> int:
     """Talk until the end of input."""
     with contextlib.suppress(ImportError):
         importlib.import_module("readline")  # gives input() line editing and history, where there is one
-    config = engine_config(arguments)
+    host = Host()
+    config = engine_config(arguments, host)
     conversation = Conversation(sampling_from(arguments), arguments.system, arguments.think)
     console = Console(highlight=False)
     with asyncio.Runner() as runner:
         with LoadProgress(f"loading {Path(config.model).name}") as progress:
-            service = ThreadService(config, Host(), on_progress=progress.report)
+            service = ThreadService(config, host, on_progress=progress.report)
             runner.run(service.start())
         try:
             console.print(f"[dim]{Path(config.model).name} · /help lists commands[/]")
+            if note := unasked_model_note(arguments, host):
+                console.print(f"[dim]{note}[/]")
             _converse(runner, service, conversation, console)
         finally:
             runner.run(service.stop(0.0))

@@ -7,15 +7,21 @@ import os
 from pathlib import Path
 
 from jackfield.errors import ConfigError
+from jackfield.host import Host
 from jackfield.service.config import KV_TYPES, SPECULATIONS, EngineConfig
 
-__all__ = ["add_engine_arguments", "engine_config"]
+__all__ = ["add_engine_arguments", "engine_config", "model_file", "unasked_model_note"]
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that choose a model and how it is run."""
     group = parser.add_argument_group("model and engine")
-    group.add_argument("--model", metavar="FILE", help="the GGUF file; the first one of a split model")
+    group.add_argument(
+        "--model",
+        metavar="FILE",
+        help="the GGUF file, the first one of a split model, or the name of a model that comes with a plugin"
+        " (default: the demonstration model)",
+    )
     group.add_argument("--backend", default="auto", help="how to compute (default: the best one here)")
     group.add_argument(
         "--threads", type=int, metavar="N", help="threads to compute with (default: one a core)"
@@ -38,16 +44,14 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--seed", type=int, metavar="N", help="seed of requests that name none")
 
 
-def engine_config(arguments: argparse.Namespace) -> EngineConfig:
+def engine_config(arguments: argparse.Namespace, host: Host) -> EngineConfig:
     """Return the checked set-up.
 
     Raises:
-        ConfigError: No model was named, or a value cannot be used.
+        ConfigError: No model was named and none comes along, or a value cannot be used.
     """
-    if not arguments.model:
-        raise ConfigError("no model was named; pass --model with the path of a GGUF file")
     config = EngineConfig(
-        model=arguments.model,
+        model=model_file(arguments.model, host),
         backend=arguments.backend,
         threads=arguments.threads,
         context_length=arguments.context,
@@ -62,6 +66,31 @@ def engine_config(arguments: argparse.Namespace) -> EngineConfig:
     )
     config.check()
     return config
+
+
+def model_file(named: str | None, host: Host) -> str:
+    """Return the path of the model to run: the named file, or one that a plugin brings along.
+
+    Raises:
+        ConfigError: No model was named, and no plugin brings one.
+    """
+    if named is not None and (named == "" or Path(named).exists()):
+        return named
+    for model in host.models():
+        if named is None or named in model.names:
+            path: Path = model.load()()
+            return str(path)
+    if named is None:
+        raise ConfigError("no model was named; pass --model with the path of a GGUF file")
+    return named
+
+
+def unasked_model_note(arguments: argparse.Namespace, host: Host) -> str:
+    """Return a sentence for users who named no model; empty for those who did."""
+    models = [] if arguments.model is not None else host.models()
+    return (
+        f"No model was named: this is {models[0].summary}. Name another with --model FILE." if models else ""
+    )
 
 
 def _template(path: str | None) -> str | None:

@@ -72,9 +72,10 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 async def _run(arguments: argparse.Namespace) -> int:
-    config = engine_config(arguments)
+    host = Host()
+    config = engine_config(arguments, host)
     with LoadProgress(f"loading {Path(config.model).name}") as progress:
-        service = ThreadService(config, Host(), on_progress=progress.report)
+        service = ThreadService(config, host, on_progress=progress.report)
         await service.start()
         progress.stop()
         try:

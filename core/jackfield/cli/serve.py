@@ -7,13 +7,14 @@ the plugins that are loaded; JACKFIELD_TRACE=hooks logs every hook call.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import time
 
 import msgspec
 from rich.console import Console
 
-from jackfield.cli.engine_options import add_engine_arguments, engine_config
+from jackfield.cli.engine_options import add_engine_arguments, engine_config, unasked_model_note
 from jackfield.cli.progress import LoadProgress
 from jackfield.host import Host
 from jackfield.server import ServerSettings
@@ -21,6 +22,8 @@ from jackfield.server.run import serve
 from jackfield.service.child import ChildService
 
 __all__ = ["add_arguments", "execute"]
+
+log = logging.getLogger("jackfield.cli.serve")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,9 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Serve until a signal; the exit status is the server's."""
-    config = msgspec.structs.replace(engine_config(arguments), model_dir=arguments.model_dir)
-    settings = _settings(arguments)
     host = Host()
+    config = msgspec.structs.replace(engine_config(arguments, host), model_dir=arguments.model_dir)
+    settings = _settings(arguments)
+    note = unasked_model_note(arguments, host)
     started_s = time.monotonic()
     with LoadProgress(f"loading {os.path.basename(config.model)}", quiet=arguments.log_json) as progress:
         service = ChildService(config, host, on_progress=progress.report)
@@ -61,7 +65,9 @@ def execute(arguments: argparse.Namespace) -> int:
         def announce(urls: list[str]) -> None:
             progress.stop()
             if not arguments.log_json:
-                _print_ready(service, urls, time.monotonic() - started_s)
+                _print_ready(service, urls, time.monotonic() - started_s, note)
+            elif note:
+                log.info(note)
 
         return serve(settings, service, host, when_ready=announce)
 
@@ -83,7 +89,7 @@ def _settings(arguments: argparse.Namespace) -> ServerSettings:
     )
 
 
-def _print_ready(service: ChildService, urls: list[str], took_s: float) -> None:
+def _print_ready(service: ChildService, urls: list[str], took_s: float, note: str) -> None:
     model = service.status().model
     console = Console(stderr=True, highlight=False)
     if model is not None:
@@ -91,5 +97,7 @@ def _print_ready(service: ChildService, urls: list[str], took_s: float) -> None:
             f"[bold]{model.file}[/] · {model.architecture} · {model.quantization} · backend {model.backend}"
             f" · context {model.context_length}"
         )
+    if note:
+        console.print(note)
     console.print(f"ready in {took_s:.1f} s on {'  '.join(f'[link={url}]{url}[/]' for url in urls)}")
     console.print("[dim]Ctrl-C stops it once running answers are done; a second Ctrl-C stops it at once.[/]")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,8 @@ FIRST_TRIALS = (1.0, 1.0)
 MEMORY = 0.85
 """What earlier guesses still weigh after one more draft."""
 SMOOTHING = 0.25
+FORGETTING = 0.01
+"""How much nearer to a hoped for price a longer step comes with each shorter one."""
 SHORTEST_S = 1e-9
 UNKNOWN_ROW = 0.1
 """What a row more than ever measured is thought to cost, in parts of the plain step."""
@@ -54,15 +56,30 @@ class StepCosts:
         self._seconds: dict[int, float] = {}
 
     def observe(self, num_rows: int, seconds: float) -> None:
-        """Learn from a step in which every row decoded; one that was held up counts no more than twice."""
-        known = self._seconds.get(num_rows)
+        """Learn from a step in which every row decoded."""
         if num_rows > MOST_ROWS:
             return
+        seconds = min([seconds, *self._bounds(num_rows)])
+        known = self._seconds.get(num_rows)
         if known is None:
             bisect.insort(self._rows, num_rows)
-            self._seconds[num_rows] = seconds
-        else:
-            self._seconds[num_rows] = known + SMOOTHING * (min(seconds, 2 * known) - known)
+            known = seconds
+        self._seconds[num_rows] = known + SMOOTHING * (seconds - known)
+        self._forget_longer(num_rows)
+
+    def _bounds(self, num_rows: int) -> Iterator[float]:
+        """Yield what such a step cannot have taken unless other work held it up."""
+        known = self._seconds.get(num_rows)
+        if known is not None:
+            yield 2 * known
+        for fewer in self._rows[: bisect.bisect_left(self._rows, num_rows)]:
+            yield self._seconds[fewer] * num_rows / fewer
+
+    def _forget_longer(self, num_rows: int) -> None:
+        """Come to doubt that longer steps are dear: only so are they tried again."""
+        for more in self._rows[bisect.bisect_right(self._rows, num_rows) :]:
+            hoped = self._seconds[num_rows] * (1 + UNKNOWN_ROW * (more - num_rows))
+            self._seconds[more] += FORGETTING * min(0.0, hoped - self._seconds[more])
 
     def price(self, num_sequences: int, num_rows: int) -> Price | None:
         """Return what more rows than ``num_rows`` cost, in tokens; ``None`` before a plain step was seen."""

@@ -23,7 +23,7 @@ class ServedModel:
     """Serve a checkpoint while the ``with`` block runs.
 
     Args:
-        model: The GGUF file.
+        model: The GGUF file; ``None`` to name none and be served what comes along.
         options: Further arguments of ``jackfield serve``.
         environment: Variables to set beside this process's own.
         start_s: Longest wait for the line that says it is ready.
@@ -35,14 +35,13 @@ class ServedModel:
 
     def __init__(
         self,
-        model: str | Path,
+        model: str | Path | None,
         *options: str,
         environment: Mapping[str, str] | None = None,
         start_s: float = 120.0,
     ) -> None:
-        self._command = [
-            sys.executable, "-m", "jackfield.cli", "serve", "--model", str(model), "--port", "0", *options,
-        ]  # fmt: skip
+        named = () if model is None else ("--model", str(model))
+        self._command = [sys.executable, "-m", "jackfield.cli", "serve", *named, "--port", "0", *options]
         self._environment = {**os.environ, **(environment or {})}
         self._start_s = start_s
         self._opened = ExitStack()

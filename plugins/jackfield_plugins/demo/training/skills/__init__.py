@@ -1,0 +1,1 @@
+"""What the model is taught, one kind of question a file."""
