@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 import msgspec
@@ -24,6 +25,8 @@ from jackfield.text.contract import ChatFormat, Tokenizer
 from jackfield.text.grammars import FORM, GrammarWriter, Wanted
 
 __all__ = ["CompiledGrammar", "Grammars"]
+
+log = logging.getLogger("jackfield.constrain")
 
 CACHED_GRAMMARS = 64
 
@@ -79,6 +82,16 @@ class Grammars:
                 tags = self._format.preserved_tokens if self._format is not None else ()
                 self._made = Vocabulary(self._tokenizer, tags)
             return self._made
+
+    def prewarm(self) -> None:
+        """Build the vocabulary on a thread, so that the first constrained request does not wait for it."""
+        Thread(target=self._build_vocabulary, name="grammar-vocabulary", daemon=True).start()
+
+    def _build_vocabulary(self) -> None:
+        try:
+            _ = self.vocabulary
+        except Exception:  # whoever needs it meets the error again
+            log.exception("no grammar can be used with this vocabulary")
 
     def of_text(self, constraint: Constraint) -> CompiledGrammar:
         """Return the grammar of an answer that no chat format shapes.

@@ -86,7 +86,9 @@ def open_model(config: EngineConfig, host: Host, progress: OpenProgress | None =
             vocabulary=tokenizer,
         )
         release = undo.pop_all()
-    return HostedModel(info, tokenizer, chat_format, template, engine, release.close, watch.damage)
+    model = HostedModel(info, tokenizer, chat_format, template, engine, release.close, watch.damage)
+    model.grammars.prewarm()
+    return model
 
 
 def _tokenizer(checkpoint: Checkpoint, host: Host) -> Tokenizer:
