@@ -56,7 +56,7 @@ class _Lengths:
             item = pending.pop()
             if isinstance(item, dict):
                 largest = max(largest, self._shortest(item)) if item is not self._root else largest
-                largest = max(largest, self._referred(item))
+                largest = max(largest, self._referred(cast("dict[str, Any]", item)))
                 pending += cast("dict[str, Any]", item).values()
             elif isinstance(item, list):
                 pending += cast("Any", item)
@@ -82,8 +82,13 @@ class _Lengths:
             return max((_size(value) for value in schema["enum"]), default=0)
         if isinstance(schema.get("$ref"), str):
             return self._shortest(pointed_at(self._root, schema["$ref"]))
-        branches = [schema.get(word) for word in ("anyOf", "oneOf", "allOf")]
-        inner = [self._shortest(branch) for found in branches if isinstance(found, list) for branch in found]
+        branches: list[Any] = [schema.get(word) for word in ("anyOf", "oneOf", "allOf")]
+        inner = [
+            self._shortest(branch)
+            for found in branches
+            if isinstance(found, list)
+            for branch in cast("Any", found)
+        ]
         return (
             sum(inner) + self._of_object(schema) + self._of_array(schema) + _number(schema, "minLength") + 4
         )

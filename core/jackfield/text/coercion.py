@@ -20,17 +20,18 @@ def property_schema(parameters: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 def resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a schema refers to, when it is but a reference into ``root``; else the schema."""
-    found: Any = schema
+    found = dict(schema)
     for _ in range(MAX_REFERENCES):
-        only = found.get("allOf")
-        if isinstance(found.get("$ref"), str):
-            found = pointed_at(root, found["$ref"])
+        reference, only = found.get("$ref"), found.get("allOf")
+        if isinstance(reference, str):
+            inner = pointed_at(root, reference)
         elif isinstance(only, list) and len(cast("Any", only)) == 1:
-            found = only[0]
+            inner = cast("Any", only)[0]
         else:
-            return dict(found)
-        if not isinstance(found, dict):
+            return found
+        if not isinstance(inner, dict):
             break
+        found = cast("dict[str, Any]", inner)
     return {}
 
 

@@ -57,9 +57,8 @@ def _of(schema: Mapping[str, Any], root: Mapping[str, Any]) -> RawValue:
     for word in ("anyOf", "oneOf"):
         branches = schema.get(word)
         if isinstance(branches, list) and branches:
-            found = [
-                RawValue.of(branch, root) for branch in cast("Any", branches) if isinstance(branch, dict)
-            ]
+            inner = [cast("dict[str, Any]", one) for one in cast("Any", branches) if isinstance(one, dict)]
+            found = [RawValue.of(branch, root) for branch in inner]
             return _joined(found, root)
     values = [schema["const"]] if "const" in schema else schema.get("enum")
     if isinstance(values, list):
