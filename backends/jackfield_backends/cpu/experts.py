@@ -361,11 +361,9 @@ class _Experts:
             self._product(self.op.gate_up, 0, self._joined(biases), 0)
             return
         for i, (weight, bias) in enumerate(zip(self.inputs, biases, strict=True)):
-            self._product(weight, 4 * self.inner * i, self._vector(bias), 0, barrier=i == len(biases) - 1)
+            self._product(weight, 4 * self.inner * i, self._vector(bias), 0)
 
-    def _product(
-        self, weight: Weight, column_bytes: int, bias: int, scale: int, *, barrier: bool = True
-    ) -> None:
+    def _product(self, weight: Weight, column_bytes: int, bias: int, scale: int) -> None:
         lowering = self.lowering
         tensor = lowering.tensor(weight)
         _, num_rows, width = weight.shape
@@ -386,7 +384,6 @@ class _Experts:
             4 * num_rows,
             scale,
             *recipe,
-            barrier=barrier,
         )
 
     def _vector(self, weight: Weight | None) -> int:

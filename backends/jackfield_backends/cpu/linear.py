@@ -299,10 +299,13 @@ TARGET_WORD, RECIPE_WORD = 7, 7 + TARGET_WORDS  # where they begin among the arg
 
 
 def lower_linears(lowering: Lowering, ops: Sequence[Linear]) -> None:
-    """Append the calls of consecutive linear ops of one ``x``; only after the last do threads meet."""
+    """Append the calls of consecutive linear ops of one ``x``.
+
+    Threads meet after each: a part of the next product would write over the scratch of the same part of this one.
+    """
     inputs = [_input_of(lowering, op) for op in ops]
     for op, place in zip(ops, inputs, strict=True):
-        _lower_linear(lowering, op, place, barrier=op is ops[-1])
+        _lower_linear(lowering, op, place)
 
 
 def _input_of(lowering: Lowering, op: Linear) -> tuple[int, int, int]:
@@ -321,7 +324,7 @@ def _input_of(lowering: Lowering, op: Linear) -> tuple[int, int, int]:
     return x, step, lowering.derived(op.x, tile_bytes(op.x.width, most), make)
 
 
-def _lower_linear(lowering: Lowering, op: Linear, place: tuple[int, int, int], barrier: bool) -> None:
+def _lower_linear(lowering: Lowering, op: Linear, place: tuple[int, int, int]) -> None:
     num_rows, width = op.weight.shape
     tensor = lowering.tensor(op.weight)
     recipe = recipe_of(tensor, width, num_rows, lowering.limits.num_threads)
@@ -340,7 +343,6 @@ def _lower_linear(lowering: Lowering, op: Linear, place: tuple[int, int, int], b
         0 if residual is None else lowering.address(residual),
         0 if residual is None else lowering.row_bytes(residual),
         *recipe,
-        barrier=barrier,
     )
 
 

@@ -59,7 +59,8 @@ class Call:
     Attributes:
         arguments: What the kernel reads with ``arg`` and ``float_arg``.
         barrier: Whether all threads meet after it; ``False`` only where the next call neither reads what this
-            one writes nor writes what it reads.
+            one writes, nor writes what it reads, nor has thread scratch in common with it: that belongs to
+            a part, and parts of both may be under way at once.
     """
 
     kernel: Kernel
