@@ -57,7 +57,8 @@ def _folded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _folded(item) for key, item in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):
-        return [_folded(item) for item in value]
+        items: list[Any] = value
+        return [_folded(item) for item in items]
     return value.casefold() if isinstance(value, str) else value
 
 
