@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, cast
@@ -56,9 +56,8 @@ def _holds(text: str, wanted: str) -> bool:
 def _folded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _folded(item) for key, item in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list):
-        items: list[Any] = value
-        return [_folded(item) for item in items]
+    if isinstance(value, list | tuple):
+        return list(map(_folded, cast("Sequence[Any]", value)))
     return value.casefold() if isinstance(value, str) else value
 
 
