@@ -186,7 +186,9 @@ def lower_pieces(lowering: Lowering, rows: Rows, shape: TileShape, window: int) 
     def prepare() -> tuple[Call, Pieces]:
         most_tiles = lowering.max_rows(rows) * -(-shape.group // shape.at_once)
         tiles = lowering.memory(PIECE_BYTES * most_tiles, "attention tiles")
-        size = HEADER + PIECE_BYTES * (most_tiles + num_splits * MOST_PARTS)
+        # a part takes more than ``at_once`` slots, so there are fewer pieces of split tiles than this
+        most_pieces = most_tiles + num_slots // shape.at_once
+        size = HEADER + PIECE_BYTES * most_pieces
         pieces = Pieces(
             lowering.memory(size, "attention pieces"), num_slots,
             lowering.memory(num_slots * heads * shape.state_bytes, "sums of parts"),
