@@ -84,10 +84,18 @@ def test_it_passes_the_suite(environment: dict[str, str]):
 
 
 def test_the_tutorials_python_is_the_examples_own():
-    source = (EXAMPLE / "jackfield_olmo2.py").read_text(encoding="utf-8")
+    sources = [file.read_text(encoding="utf-8") for file in EXAMPLE.glob("*.py")]
     page = (DOCS / "write-an-architecture.md").read_text(encoding="utf-8")
     snippets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert snippets
-    lines = {line.strip() for line in source.splitlines()}
+    lines = {line.strip() for source in sources for line in source.splitlines()}
     for snippet in snippets:
         assert {line.strip() for line in snippet.splitlines()} <= lines
+
+
+def test_it_makes_a_small_model_to_try(environment: dict[str, str], tmp_path: Path):
+    found = {**environment, "PYTHONPATH": os.pathsep.join([environment.get("PYTHONPATH", ""), str(EXAMPLE)])}
+    subprocess.run(
+        [sys.executable, str(EXAMPLE / "make_model.py")], env=found, cwd=tmp_path, check=True, timeout=120
+    )
+    assert (tmp_path / "model.gguf").stat().st_size > 0
