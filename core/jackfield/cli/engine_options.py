@@ -31,7 +31,7 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--speculation",
         choices=SPECULATIONS,
-        default=os.environ.get("JACKFIELD_SPECULATION", "auto"),
+        default=os.environ.get("JACKFIELD_SPECULATION", "off"),
         help="guess tokens from the text itself and verify several at once, where that is faster",
     )
     group.add_argument(

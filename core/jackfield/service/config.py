@@ -31,7 +31,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             ``DEFAULT_CONTEXT_LENGTH``, and shrinks to what memory allows; a number is kept or refused.
         kv_type: How keys and values are stored: ``f16``, ``f32`` or ``q8_0``.
         speculation: ``auto`` guesses tokens from the sequence's own text and verifies several in a step where
-            that is faster, to the same result; ``off`` picks one token a step.
+            that is faster; ``off`` picks one token a step.
         max_sequences: Most sequences that run at once.
         cache_tokens: Tokens whose keys and values are kept, all sequences and cached prefixes together;
             ``None`` takes what the batch needs and memory allows.
@@ -58,7 +58,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     threads: int | None = None
     context_length: int | None = None
     kv_type: str = "f16"
-    speculation: str = "auto"
+    speculation: str = "off"
     max_sequences: int = 16
     cache_tokens: int | None = None
     page_size: int = 32
