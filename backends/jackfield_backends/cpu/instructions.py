@@ -1,28 +1,56 @@
 """What one instruction set does differently from another: one table of generators each.
 
-Everything else that kernels do is plain LLVM, which picks the instructions itself. The tables:
+Everything else that kernels do is plain LLVM, which picks the instructions itself. Products of int8 come as *terms*:
+a vector of weights, and for every token a vector of activations in −127…127. Four neighbouring bytes are multiplied
+and summed at a time:
 
-``dot_small(total, u, a)``   four neighbouring bytes at a time: ``total + Σ u * a``, u in 0…127, a signed
-``dot_signed(total, w, a)``  the same for w in −128…127, given as ``stored`` made it
-``stored(w)``                signed bytes as ``dot_signed`` wants them: more by ``bias`` where the hardware
-                             multiplies unsigned by signed; then totals start at ``−bias * Σ a``
+``dot_small(terms, largest)``   ``Σ u * a`` for every token, u in 0…largest, at most 127
+``dot_signed(totals, terms)``   ``total + Σ w * a``, w in −128…127, given as ``stored`` made it
+``stored(w)``                   signed bytes as ``dot_signed`` wants them: more by ``bias`` where the hardware
+                                multiplies unsigned by signed; then totals start at ``−bias * Σ a``
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from llvmlite import ir
 from numba.core import cgutils
 
-from jackfield_backends.cpu.emit import F16, F32, I8, I16, I32, Value, call, constant, join, lanes_of
+from jackfield_backends.cpu.emit import F16, F32, I8, I16, I32, Value, call, constant, join, lanes_of, zeros
 from jackfield_backends.cpu.isa import Isa, current
 
-__all__ = ["Instructions", "half_to_float", "in_force", "load_half", "parts", "store_half", "store_masked"]
+__all__ = [
+    "Instructions",
+    "Tile",
+    "half_to_float",
+    "in_force",
+    "load_half",
+    "parts",
+    "store_half",
+    "store_masked",
+]
 
 Dot = Callable[[Value, Value, Value], Value]
+Terms = Iterable[tuple[Value, Sequence[Value]]]
+SmallDot = Callable[[Terms, int], list[Value]]
+SignedDot = Callable[[Sequence[Value], Terms], list[Value]]
+LARGEST_I16 = 2**15 - 1
 Lookup = Callable[[Sequence[int], Value], Value]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """What a micro-kernel multiplies in one pass, its totals in registers.
+
+    Attributes:
+        rows: Of a panel: 16 or fewer, a power of two.
+        tokens: A divisor of 12.
+    """
+
+    rows: int
+    tokens: int
 
 
 @dataclass(frozen=True)
@@ -30,8 +58,8 @@ class Instructions:
     """One instruction set.
 
     Attributes:
-        lanes: Rows of a panel that one pass of the micro-kernel multiplies: 16 or fewer, a power of two.
-        tile: Tokens of a pass; with ``lanes`` it decides how many registers hold totals.
+        tile: Of the micro-kernel for block formats.
+        float_tile: Of the micro-kernel for plain floats.
         bias: What ``stored`` adds to signed bytes.
         has_half: Whether float16 converts in hardware.
         lookup: Return sixteen listed bytes by lanes of indices 0…15.
@@ -39,10 +67,10 @@ class Instructions:
             better repaid as a minimum than subtracted.
     """
 
-    dot_small: Dot
-    dot_signed: Dot
-    lanes: int
-    tile: int
+    dot_small: SmallDot
+    dot_signed: SignedDot
+    tile: Tile
+    float_tile: Tile
     bias: int
     has_half: bool
     lookup: Lookup
@@ -70,6 +98,31 @@ def parts(values: Sequence[Value], count: int, work: Callable[..., Value]) -> Va
 # ---- AVX-512 -------------------------------------------------------------------------------------
 
 
+def _small_of(dot: Dot) -> SmallDot:
+    """Make ``dot_small`` of a product that adds to a total."""
+
+    def dot_small(terms: Terms, largest: int) -> list[Value]:
+        totals: list[Value] = []
+        for u, tokens in terms:
+            totals = totals or [zeros(u.b, I32, u.count // 4)] * len(tokens)
+            totals = [dot(total, u, a) for total, a in zip(totals, tokens, strict=True)]
+        return totals
+
+    return dot_small
+
+
+def _signed_of(dot: Dot) -> SignedDot:
+    """Make ``dot_signed`` of a product that adds to a total."""
+
+    def dot_signed(totals: Sequence[Value], terms: Terms) -> list[Value]:
+        sums = list(totals)
+        for w, tokens in terms:
+            sums = [dot(total, w, a) for total, a in zip(sums, tokens, strict=True)]
+        return sums
+
+    return dot_signed
+
+
 def _dot_vnni(total: Value, u: Value, a: Value) -> Value:
     def dot(total: Value, u: Value, a: Value) -> Value:
         return call(u.b, f"llvm.x86.avx512.vpdpbusd.{8 * u.count}", total.type, [total, u, a])
@@ -91,26 +144,66 @@ def _lookup_avx512(table: Sequence[int], indices: Value) -> Value:
 
 
 def _pairs_avx2(u: Value, a: Value) -> Value:
-    return call(u.b, "llvm.x86.avx2.pmadd.ub.sw", lanes_of(I16, 16), [u, a])
+    def multiply(u: Value, a: Value) -> Value:
+        return call(u.b, "llvm.x86.avx2.pmadd.ub.sw", lanes_of(I16, 16), [u, a])
+
+    return parts([u, a], 32, multiply)
 
 
-def _fours_avx2(total: Value, pairs: Value) -> Value:
-    return total + call(pairs.b, "llvm.x86.avx2.pmadd.wd", lanes_of(I32, 8), [pairs, pairs.constant(1)])
+def _fours_avx2(pairs: Value) -> Value:
+    def add(pairs: Value) -> Value:
+        return call(pairs.b, "llvm.x86.avx2.pmadd.wd", lanes_of(I32, 8), [pairs, pairs.constant(1)])
+
+    return parts([pairs], 16, add)
 
 
-def _dot_small_avx2(total: Value, u: Value, a: Value) -> Value:
-    return parts([total, u, a], 32, lambda t, u, a: _fours_avx2(t, _pairs_avx2(u, a)))
+def _dot_small_avx2(terms: Terms, largest: int) -> list[Value]:
+    """Add products in 16 bits as long as none can overflow, and only then widen."""
+    at_once = LARGEST_I16 // (2 * 127 * largest)
+    totals: list[Value] = []
+    sums: list[Value] = []
+    for i, (u, tokens) in enumerate(terms):
+        if i and i % at_once == 0:
+            totals, sums = _added(totals, [_fours_avx2(total) for total in sums]), []
+        sums = held(_added(sums, [_pairs_avx2(u, a) for a in tokens]))
+    return _added(totals, [_fours_avx2(total) for total in sums])
 
 
-def _dot_signed_avx2(total: Value, w: Value, a: Value) -> Value:
+def _dot_signed_avx2(totals: Sequence[Value], terms: Terms) -> list[Value]:
     """Multiply |w| by a with w's sign: a pair's sum stays below 2 * 128 * 127 < 2^15."""
+    sums = list(totals)
+    for w, tokens in terms:
+        size = _signed_avx2(w, w)
+        sums = held(_added(sums, [_fours_avx2(_pairs_avx2(size, _signed_avx2(a, w))) for a in tokens]))
+    return sums
 
-    def dot(total: Value, w: Value, a: Value) -> Value:
-        sign = "llvm.x86.avx2.psign.b"
-        signed = call(w.b, sign, w.type, [a, w])
-        return _fours_avx2(total, _pairs_avx2(call(w.b, sign, w.type, [w, w]), signed))
 
-    return parts([total, w, a], 32, dot)
+def _signed_avx2(x: Value, sign: Value) -> Value:
+    def give(x: Value, sign: Value) -> Value:
+        return call(x.b, "llvm.x86.avx2.psign.b", x.type, [x, sign])
+
+    return parts([x, sign], 32, give)
+
+
+def _added(totals: Sequence[Value], more: list[Value]) -> list[Value]:
+    return [x + y for x, y in zip(totals, more, strict=True)] if totals else more
+
+
+def held(totals: list[Value]) -> list[Value]:
+    """Return totals, computed by this place: LLVM must not finish one token's sums before it begins the next's.
+
+    Left alone it does so, and what the tokens share no longer fits the sixteen registers. An empty assembly
+    statement takes all totals in registers and gives them back; only totals of one register each are held.
+    """
+    first = totals[0]
+    if len(totals) == 1 or first.count * first.element.width > 256:
+        return totals
+    numbers = range(len(totals))
+    kind = ir.FunctionType(ir.LiteralStructType([first.type] * len(totals)), [first.type] * len(totals))
+    constraints = ",".join([*("=x" for _ in numbers), *map(str, numbers)])
+    statement = ir.InlineAsm(kind, "", constraints, side_effect=True)
+    result = first.b.call(statement, [total.v for total in totals])
+    return [first.new(first.b.extract_value(result, i)) for i in numbers]
 
 
 def _shuffle_avx2(listed: Value, indices: Value) -> Value:
@@ -176,21 +269,41 @@ def _lookup_portable(table: Sequence[int], indices: Value) -> Value:
 
 TABLES: Mapping[Isa, Instructions] = {
     Isa.AVX512: Instructions(
-        _dot_vnni, _dot_vnni, lanes=16, tile=12, bias=128, has_half=True, lookup=_lookup_avx512
+        _small_of(_dot_vnni),
+        _signed_of(_dot_vnni),
+        Tile(16, 12),
+        Tile(16, 12),
+        bias=128,
+        has_half=True,
+        lookup=_lookup_avx512,
     ),
     Isa.AVX2: Instructions(
         _dot_small_avx2,
         _dot_signed_avx2,
-        lanes=8,
-        tile=4,
+        Tile(8, 6),
+        Tile(16, 6),
         bias=0,
         has_half=True,
         lookup=_lookup_avx2,
         prefers_small=True,
     ),
-    Isa.NEON: Instructions(_dot_neon, _dot_neon, lanes=8, tile=6, bias=0, has_half=True, lookup=_lookup_neon),
+    Isa.NEON: Instructions(
+        _small_of(_dot_neon),
+        _signed_of(_dot_neon),
+        Tile(8, 4),
+        Tile(8, 6),
+        bias=0,
+        has_half=True,
+        lookup=_lookup_neon,
+    ),
     Isa.PORTABLE: Instructions(
-        _dot_portable, _dot_portable, lanes=4, tile=4, bias=0, has_half=False, lookup=_lookup_portable
+        _small_of(_dot_portable),
+        _signed_of(_dot_portable),
+        Tile(4, 4),
+        Tile(4, 4),
+        bias=0,
+        has_half=False,
+        lookup=_lookup_portable,
     ),
 }
 

@@ -35,7 +35,7 @@ __all__ = [
     "store_i64",
 ]
 
-SAFE_FASTMATH = {"reassoc", "contract", "nsz"}  # NaN and infinity keep their meaning
+SAFE_FASTMATH = {"contract", "nsz"}  # NaN and infinity keep their meaning, and sums their order
 OPTIONS: dict[str, Any] = {
     "nopython": True,
     "error_model": "numpy",

@@ -35,7 +35,7 @@ from jackfield_backends.cpu.linear_float import (
     FLOAT_RECORD_BYTES,
     float_multiply_kernel,
     float_panels,
-    float_rows,
+    float_row_kernel,
     tile_bytes,
     tiles,
 )
@@ -67,7 +67,7 @@ TARGET_WORDS = 6
 ROW_BYTES, WIDTH, NUM_ROWS, PANEL_BYTES, PANELS, CHUNK, TILE_BYTES, ROWS = range(8)
 QUADS = FEW_TOKENS // QUAD
 UNPACK, MULTIPLY, MULTIPLY_SMALL = range(ROWS + 1 + QUADS, ROWS + 4 + QUADS)
-SMALL_TILE = 8
+SMALL_TILE = 6
 CHUNK_BYTES = 128 << 10  # of weights, for row products
 MAX_CHUNK = 512  # rows
 CACHED_BYTES = 384 << 10  # leaves most of a second-level cache to the tile of activations
@@ -117,7 +117,7 @@ def component_kernels(type_name: str) -> list[Kernel]:
     """Return the kernels that products with a format are made of, in a recipe's order."""
     counts = range(1, QUADS + 1)
     if type_name in ELEMENT_BYTES:
-        rows = [float_rows(type_name, n) for n in (1, *(QUAD * count for count in counts))]
+        rows = [float_row_kernel(type_name, n) for n in (1, *(QUAD * count for count in counts))]
         return [
             *rows,
             float_panels(type_name),

@@ -19,7 +19,7 @@ from jackfield_backends.cpu.emit import F32, I16, I32, Value, join, lanes_of, ve
 from jackfield_backends.cpu.instructions import in_force, load_half
 from jackfield_backends.cpu.kernel import Kernel, arg, kernel, kernel_family, load_i64, routine
 from jackfield_backends.cpu.linear_panels import PANEL_ROWS, ROW_PAIRS, transposed
-from jackfield_backends.cpu.quantize import TILE
+from jackfield_backends.cpu.quantize import QUAD, TILE
 from jackfield_backends.cpu.simd import load_f32, operation, store_f32
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "FLOAT_RECORD_BYTES",
     "float_multiply_kernel",
     "float_panels",
+    "float_row_kernel",
     "float_rows",
     "tile_bytes",
     "tile_row",
@@ -115,21 +116,30 @@ def _add(cell: Any, total: Value) -> None:
     total.b.store(total.v, cell)
 
 
+def float_row_kernel(type_name: str, num_tokens: int) -> Kernel:
+    """Return the row products for that many tokens: all at once if their totals fit the registers, else a quad."""
+    fits = num_tokens <= in_force().float_tile.tokens
+    return float_rows(type_name, num_tokens, num_tokens if fits else QUAD)
+
+
 @kernel_family
-def float_rows(type_name: str, num_tokens: int) -> Callable[[int, int, int], None]:
+def float_rows(type_name: str, num_tokens: int, at_once: int) -> Callable[[int, int, int], None]:
     """Multiply rows of weights: matrix, bytes between rows, columns, input, results, their step, the input's step.
 
-    Reads rows of the input past the last, up to ``num_tokens``. Called as ``(args, start, stop)``; the result of
+    Goes over each row for ``at_once`` tokens after the other. Reads rows of the input past the last, up to
+    ``num_tokens``. Called as ``(args, start, stop)``; the result of
     row r and token t goes to ``results[t][r - start]``.
     """
-    row_product = _row_product(type_name, num_tokens)
+    row_product = _row_product(type_name, at_once)
 
     def multiply(args: int, start: int, stop: int) -> None:
         row_bytes, results = arg(args, 1), arg(args, 4)
         weights = arg(args, 0) + start * row_bytes
         width, x, step, x_step = arg(args, 2), arg(args, 3), arg(args, 5), arg(args, 6)
         for r in range(stop - start):
-            row_product(weights + r * row_bytes, width, x, x_step, results + 4 * r, step)
+            for t in range(0, num_tokens, at_once):
+                out = results + 4 * r + t * step
+                row_product(weights + r * row_bytes, width, x + t * x_step, x_step, out, step)
 
     return multiply
 
@@ -199,8 +209,8 @@ def tiles(args: int, thread: int, num_threads: int) -> None:
 
 def float_multiply_kernel(num_tokens: int) -> Kernel:
     """Return the micro-kernel for up to ``num_tokens`` of a tile."""
-    instructions = in_force()
-    return float_multiply(num_tokens, instructions.lanes, min(instructions.tile, num_tokens))
+    tile = in_force().float_tile
+    return float_multiply(num_tokens, tile.rows, min(tile.tokens, num_tokens))
 
 
 @kernel_family

@@ -57,10 +57,20 @@ ROW_PAIRS = ((0, 4), (1, 5), (2, 6), (3, 7), (8, 12), (9, 13), (10, 14), (11, 15
 
 @dataclass(frozen=True)
 class PanelKind:
-    """What a record holds beside quants: scales of 16 or 32 columns, perhaps minima."""
+    """What a record holds: scales of 16 or 32 columns, and minima or not.
+
+    Attributes:
+        halves: Scales belong to 16 columns.
+        largest: Of quants beside minima; 0 where quants are signed and there are no minima.
+    """
 
     halves: bool
-    has_minimum: bool
+    largest: int
+
+    @property
+    def has_minimum(self) -> bool:
+        """Whether a record has minima, and unsigned quants."""
+        return self.largest > 0
 
     @property
     def num_scales(self) -> int:
@@ -84,19 +94,19 @@ class PanelKind:
 def panel_kind(type_name: str) -> PanelKind:
     """Return the kind of panel that a format unpacks to, on the instruction set in force."""
     form = FORMATS[type_name]
-    return PanelKind(form.halves, form.has_minimum or (form.offset > 0 and in_force().prefers_small))
+    is_small = form.has_minimum or (form.offset > 0 and in_force().prefers_small)
+    return PanelKind(form.halves, form.largest if is_small else 0)
 
 
 def multiply_kernel(kind: PanelKind, num_tokens: int) -> Kernel:
     """Return the micro-kernel for a kind of panel and up to ``num_tokens`` of a tile."""
-    instructions = in_force()
-    tile = min(instructions.tile, num_tokens)
-    return multiply_panel(int(kind.halves), int(kind.has_minimum), num_tokens, instructions.lanes, tile)
+    tile = in_force().tile
+    return multiply_panel(int(kind.halves), kind.largest, num_tokens, tile.rows, min(tile.tokens, num_tokens))
 
 
 def unpack_kernel(type_name: str) -> Kernel:
     """Return the unpacker of a format."""
-    return unpack_panel(type_name, int(panel_kind(type_name).has_minimum))
+    return unpack_panel(type_name, panel_kind(type_name).largest)
 
 
 def stored(form: BlockFormat, kind: PanelKind, quants: Value) -> Value:
@@ -139,8 +149,9 @@ def transposed(pairs: Sequence[Value]) -> list[Value]:
 
 
 def stack_bytes(like: Value, count: int) -> Value:
-    """Return the address of bytes on the stack."""
+    """Return the address of bytes on the stack, at a cache line: vectors that cross one cost twice."""
     array = cgutils.alloca_once(like.b, ir.ArrayType(I8, count))
+    array.align = 64
     return like.new(like.b.ptrtoint(array, like.type))
 
 
@@ -219,13 +230,13 @@ class _Unpacking:
 
 
 @kernel_family
-def unpack_panel(type_name: str, has_minimum: int) -> Callable[[int, int, int], None]:
+def unpack_panel(type_name: str, largest: int) -> Callable[[int, int, int], None]:
     """Unpack sixteen rows: matrix, bytes between rows, 32-column blocks a row.
 
     Called as ``(args, first row, panel)``.
     """
     form = FORMATS[type_name]
-    kind = PanelKind(form.halves, bool(has_minimum))
+    kind = PanelKind(form.halves, largest)
     num_bytes, num_sub_blocks = form.num_bytes, form.num_sub_blocks
     unpack_block = _unpack_block(form, kind)
     record_bytes = kind.record_bytes
@@ -277,14 +288,14 @@ class _Product:
     def _block(self, record: Value, x: Value, first: Value, cells: Sequence[Any]) -> None:
         q, words, pairs = x + first * 32, x + first * 4, x + first * 8
         lanes, halves = self.lanes, self.kind.num_scales
-        dot = self.instructions.dot_small if self.kind.has_minimum else self.instructions.dot_signed
         for half in range(halves):
-            totals = [self._start(words, pairs, t, half) for t in range(self.num_tokens)]
-            for g in range(8 // halves * half, 8 // halves * (half + 1)):
-                weights = record.load(I8, 4 * lanes, 64 * g)
-                for t in range(self.num_tokens):
-                    activation = q.load(I32, 1, 32 * t + 4 * g).splat(lanes).bits(I8)
-                    totals[t] = dot(totals[t], weights, activation)
+            groups = range(8 // halves * half, 8 // halves * (half + 1))
+            terms = ((record.load(I8, 4 * lanes, 64 * g), self._activations(q, g)) for g in groups)
+            if self.kind.has_minimum:
+                totals = self.instructions.dot_small(terms, self.kind.largest)
+            else:
+                starts = [self._start(words, pairs, t, half) for t in range(self.num_tokens)]
+                totals = self.instructions.dot_signed(starts, terms)
             scale = record.load(F32, lanes, self.kind.scale_at(half))
             for t, cell in enumerate(cells):
                 d = words.load(F32, 1, RECORD_D + 4 * t).splat(lanes)
@@ -293,6 +304,11 @@ class _Product:
                     minimum = record.load(F32, lanes, self.kind.minimum_at(half))
                     total = minimum.fma(self._sum(words, pairs, t, half).splat(lanes), total)
                 record.b.store(total.v, cell)
+
+    def _activations(self, q: Value, group: int) -> list[Value]:
+        """Return four columns of every token, once for each row."""
+        places = (32 * t + 4 * group for t in range(self.num_tokens))
+        return [q.load(I32, 1, place).splat(self.lanes).bits(I8) for place in places]
 
     def _start(self, words: Value, pairs: Value, t: int, half: int) -> Value:
         lanes = self.lanes
@@ -310,14 +326,14 @@ class _Product:
 
 @kernel_family
 def multiply_panel(
-    halves: int, has_minimum: int, num_tokens: int, lanes: int, tile: int
+    halves: int, largest: int, num_tokens: int, lanes: int, tile: int
 ) -> Callable[[int, int, int], None]:
     """Multiply a panel by the first tokens of a tile: 32-column blocks a row, results.
 
     ``lanes`` rows and ``tile`` tokens at a time. Called as ``(args, panel, first record of the tile)``; results
     are ``[tokens][16]``.
     """
-    product = _product(PanelKind(bool(halves), bool(has_minimum)), lanes, tile)
+    product = _product(PanelKind(bool(halves), largest), lanes, tile)
     lane_bytes = 4 * lanes
 
     def multiply(args: int, panel: int, x: int) -> None:

@@ -95,13 +95,17 @@ class _QuadProduct:
     def _sub_block(self, j: int, parts: Sequence[Value], quad: int, x: Value) -> None:
         """Add the products of sub-block j of every row with a quad, whose record is at ``x``."""
         instructions = in_force()
-        dot = instructions.dot_small if self.kind.has_minimum else instructions.dot_signed
         d = x.load(F32, LANES, QUAD_D)
         sums = [zeros(x.b, I32, LANES)] * ROWS
         for half in range(2):
             activation = x.load(I8, 64, 64 * half)
             repeated = [part.lanes([*range(16 * half, 16 * half + 16)] * QUAD) for part in parts]
-            sums = [dot(total, weights, activation) for total, weights in zip(sums, repeated, strict=True)]
+            for r, weights in enumerate(repeated):
+                term = (weights, [activation])
+                if self.kind.has_minimum:
+                    sums[r] = sums[r] + instructions.dot_small([term], self.kind.largest)[0]
+                else:
+                    (sums[r],) = instructions.dot_signed([sums[r]], [term])
             if self.kind.halves:
                 bias, ds = QUAD_BIAS16 + 64 * half, QUAD_DS16 + 64 * half
                 self._add(2 * j + half, sums, quad, d, x, bias, ds)
@@ -177,14 +181,14 @@ def _quad_product(
 
 
 @kernel_family
-def quad_products(type_name: str, has_minimum: int, num_quads: int) -> Callable[[int, int, int], None]:
+def quad_products(type_name: str, largest: int, num_quads: int) -> Callable[[int, int, int], None]:
     """Multiply rows of weights: matrix, bytes between rows, 32-column blocks a row, activation, results, their step.
 
     Called as ``(args, start, stop)``; the result of row r and token t goes to ``results[t][r - start]``, where up to
     ``ROWS - 1`` more are written past the last.
     """
     form = FORMATS[type_name]
-    product = _quad_product(form, PanelKind(form.halves, bool(has_minimum)), num_quads)
+    product = _quad_product(form, PanelKind(form.halves, largest), num_quads)
 
     def multiply(args: int, start: int, stop: int) -> None:
         matrix, row_bytes, num_blocks, x = arg(args, 0), arg(args, 1), arg(args, 2), arg(args, 3)
@@ -210,4 +214,4 @@ def quad_products(type_name: str, has_minimum: int, num_quads: int) -> Callable[
 
 def quad_kernel(type_name: str, num_quads: int) -> Kernel:
     """Return the products of a format with that many quads."""
-    return quad_products(type_name, int(panel_kind(type_name).has_minimum), num_quads)
+    return quad_products(type_name, panel_kind(type_name).largest, num_quads)

@@ -98,9 +98,9 @@ class _RowProduct:
         activation = (self.q + block * 32).load(I8, 64)
         zero = zeros(chunk.b, I32, LANES)
         if not self.form.signed:
-            return instructions.dot_small(zero, chunk, activation)
+            return instructions.dot_small([(chunk, [activation])], self.form.largest)[0]
         start = self._biases(block) if instructions.bias else zero
-        return instructions.dot_signed(start, instructions.stored(chunk), activation)
+        return instructions.dot_signed([start], [(instructions.stored(chunk), [activation])])[0]
 
     def _biases(self, block: Value) -> Value:
         """Return the biases of two blocks, each in one of the lanes that take its scale."""

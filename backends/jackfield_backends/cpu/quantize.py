@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 
 from numba import types
 
-from jackfield_backends.cpu.emit import F32, I8, I32, Value, join, zeros
+from jackfield_backends.cpu.emit import F32, I8, I32, Value, join
 from jackfield_backends.cpu.instructions import in_force
 from jackfield_backends.cpu.kernel import arg, kernel, load_i64, routine
 from jackfield_backends.cpu.simd import ROUND_TO_INT, f32x16, load_f32x16, operation
@@ -94,7 +94,7 @@ class _Quantized:
         inverse = largest.compare(">", 0.0).choose(largest.constant(LARGEST) / largest, 0.0)
         rounded = (x.fma(inverse, x.constant(ROUND_TO_INT)).bits(I32).signed(I8) for x in (x0, x1))
         self.q = join(*rounded)
-        fours = in_force().dot_small(zeros(x0.b, I32, 8), self.q.constant(1), self.q)
+        (fours,) = in_force().dot_small([(self.q.constant(1), [self.q])], 1)
         pairs = fours + fours.lanes([2, 3, 2, 3, 6, 7, 6, 7])
         halves = pairs + pairs.lanes([1, 1, 1, 1, 5, 5, 5, 5])
         self.sums = [halves.lane(0), halves.lane(4)]

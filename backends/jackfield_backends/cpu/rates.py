@@ -37,6 +37,8 @@ NUM_VECTORS = 64  # 4 KiB of activations: in the first cache
 NUM_ROUNDS = 20_000
 MEASURED_S = 0.5
 
+LARGEST_SMALL = 127  # of unsigned quants: products that are widened one by one
+
 
 class _Totals:
     """Running totals of int32 lanes, which LLVM keeps in registers."""
@@ -75,13 +77,14 @@ def sum_bytes(address: Value, num_bytes: Value) -> Value:
 def multiply_bytes(address: Value, num_vectors: Value) -> Value:
     """Multiply each vector of bytes with as many broadcast words as the micro-kernel has tokens."""
     instructions, builder = in_force(), address.b
-    totals = _Totals(builder, instructions.lanes, instructions.tile)
+    rows, num_tokens = instructions.tile.rows, instructions.tile.tokens
+    totals = _Totals(builder, rows, num_tokens)
     with cgutils.for_range(builder, num_vectors.v) as loop:
         line = address + address.new(loop.index) * 64
-        weights = line.load(I8, 4 * instructions.lanes)
-        for i in range(instructions.tile):
-            word = line.load(I32, 1, 4 * i).splat(instructions.lanes).bits(I8)
-            totals[i] = instructions.dot_small(totals[i], weights, word)
+        words = [line.load(I32, 1, 4 * i).splat(rows).bits(I8) for i in range(num_tokens)]
+        products = instructions.dot_small([(line.load(I8, 4 * rows), words)], LARGEST_SMALL)
+        for i, product in enumerate(products):
+            totals[i] = totals[i] + product
     return totals.sum()
 
 
@@ -137,5 +140,6 @@ def measure_rates(num_threads: int, cache: ObjectCache) -> MachineRates:
             del pages
     finally:
         crew.close()
-    num_products = num_threads * NUM_ROUNDS * NUM_VECTORS * in_force().tile * in_force().lanes * 4
+    tile = in_force().tile
+    num_products = num_threads * NUM_ROUNDS * NUM_VECTORS * tile.tokens * tile.rows * 4
     return MachineRates(READ_BYTES / read_s, 2 * num_products / multiply_s)

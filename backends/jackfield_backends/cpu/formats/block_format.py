@@ -38,6 +38,7 @@ class BlockFormat:
         halves: Scales belong to 16 columns, not 32.
         has_minimum: ``scales`` returns minima too.
         offset: What unsigned quants are less by.
+        largest: Of unsigned quants.
         groups: Parts of a block that ``pairs`` unpacks one at a time.
         is_light: Unpacking two rows takes a few instructions a vector; otherwise a block is expanded in memory first.
     """
@@ -46,6 +47,7 @@ class BlockFormat:
     halves = False
     has_minimum = False
     offset = 0
+    largest = 0
     groups = 1
     is_light = True
 

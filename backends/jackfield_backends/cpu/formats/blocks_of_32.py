@@ -45,6 +45,7 @@ class NibbleBlock(_HalfScale):
         super().__init__(name)
         self.quants_at, self.fifth_at = quants_at, fifth_at
         self.offset, self.has_minimum = offset, not offset
+        self.largest = 31 if fifth_at else 15
 
     def sub_block(self, p: Value, j: int) -> Value:
         low = self._low(p)
@@ -83,6 +84,7 @@ class Mxfp4(BlockFormat):
     """Floats of four bits that share a power of two."""
 
     offset = 12
+    largest = 24
     levels = tuple(level + 12 for level in MXFP4_LEVELS)
 
     def sub_block(self, p: Value, j: int) -> Value:

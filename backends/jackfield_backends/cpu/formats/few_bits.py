@@ -16,6 +16,7 @@ class _OneScale(BlockFormat):
     """A format with one float16 for the whole block."""
 
     offset = 1
+    largest = 2
     scale_at = 0
 
     def scales(self, p: Value) -> tuple[Value, Value | None]:
@@ -72,6 +73,8 @@ class Q1(_OneScale):
 class Q2(_OneScale):
     """Two bits a weight, four neighbours a byte."""
 
+    largest = 3
+
     def sub_block(self, p: Value, j: int) -> Value:
         raw = p.load(I8, 8, 2 + 8 * j).lanes([i // 4 for i in range(32)])
         return (raw & ([3, 12, 48, 192] * 8)) >> ([0, 2, 4, 6] * 8)
@@ -81,7 +84,7 @@ class Nvfp4(BlockFormat):
     """MXFP4's levels under a scale of eight bits for every 16 columns."""
 
     halves = True
-    offset = Mxfp4.offset
+    offset, largest = Mxfp4.offset, Mxfp4.largest
 
     def sub_block(self, p: Value, j: int) -> Value:
         raw = p.load(I8, 16, 4 + 16 * j).lanes([*range(8), *range(8), *range(8, 16), *range(8, 16)])

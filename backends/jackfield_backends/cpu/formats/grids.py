@@ -71,7 +71,7 @@ class _Grid(BlockFormat):
 class Iq2Xxs(_Grid):
     """Four indices, then four sign masks of seven bits and a scale of four, for every 32 columns."""
 
-    offset = 43
+    offset, largest = 43, 86
 
     def signed_sub_block(self, p: Value, j: int) -> Value:
         patterns = _patterns(self.name, [p.load(I8, 1, 2 + 8 * j + k) for k in range(4)])
@@ -86,7 +86,7 @@ class Iq2Xxs(_Grid):
 class Iq2Xs(_Grid):
     """Nine bits of index and seven of signs for every 8 columns; scales of 16 columns."""
 
-    offset = 43
+    offset, largest = 43, 86
     halves = True
 
     def signed_sub_block(self, p: Value, j: int) -> Value:
@@ -101,7 +101,7 @@ class Iq2Xs(_Grid):
 class Iq2S(_Grid):
     """Ten bits of index, eight of signs for every 8 columns; scales of 16 columns."""
 
-    offset = 43
+    offset, largest = 43, 86
     halves = True
 
     def signed_sub_block(self, p: Value, j: int) -> Value:
@@ -117,7 +117,7 @@ class Iq2S(_Grid):
 class Iq3Xxs(_Grid):
     """An index for every 4 columns; four sign masks of seven bits and a scale of four for every 32."""
 
-    offset = 62
+    offset, largest = 62, 124
 
     def signed_sub_block(self, p: Value, j: int) -> Value:
         patterns = _patterns(self.name, [p.load(I8, 1, 2 + 8 * j + k) for k in range(8)])
@@ -131,7 +131,7 @@ class Iq3Xxs(_Grid):
 class Iq3S(_Grid):
     """Nine bits of index for every 4 columns, a sign each, scales of 32 columns."""
 
-    offset = 15
+    offset, largest = 15, 30
 
     def signed_sub_block(self, p: Value, j: int) -> Value:
         low = p.load(I8, 8, 2 + 8 * j).unsigned(I32)
@@ -154,7 +154,7 @@ def _shifted(low: Value, high: Value, is_down: Value) -> Value:
 class Iq1S(_Grid):
     """Eleven bits of index for every 8 columns; for every 32 a scale of three bits and the shift's sign."""
 
-    offset = 9
+    offset, largest = 9, 18
 
     def signed_sub_block(self, p: Value, j: int) -> Value:
         word = p.load(I16, 1, 34 + 2 * j).unsigned(I32).splat(4)
@@ -169,7 +169,7 @@ class Iq1S(_Grid):
 class Iq1M(_Grid):
     """As IQ1_S, with a shift for every 8 columns and a scale for every 16; ``d`` is spread over four words."""
 
-    offset = 9
+    offset, largest = 9, 18
     halves = True
 
     def signed_sub_block(self, p: Value, j: int) -> Value:

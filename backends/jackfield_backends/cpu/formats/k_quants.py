@@ -32,6 +32,7 @@ class Q4K(BlockFormat):
     def __init__(self, name: str, quants_at: int, fifth_at: int = 0) -> None:
         super().__init__(name)
         self.quants_at, self.fifth_at = quants_at, fifth_at
+        self.largest = 31 if fifth_at else 15
 
     def sub_block(self, p: Value, j: int) -> Value:
         low = split_nibbles(p.load(I8, 32, self.quants_at + 32 * (j // 2)))[j % 2]
@@ -73,6 +74,7 @@ class Q6K(BlockFormat):
 
     halves = True
     offset = 32
+    largest = 63
     groups = 2
 
     def chunks(self, p: Value) -> list[Value]:
@@ -107,6 +109,7 @@ class Q3K(BlockFormat):
 
     halves = True
     offset = 4
+    largest = 7
     groups = 2
 
     def sub_block(self, p: Value, j: int) -> Value:
@@ -139,6 +142,7 @@ class Q2K(BlockFormat):
 
     halves = True
     has_minimum = True
+    largest = 3
     groups = 2
 
     def sub_block(self, p: Value, j: int) -> Value:
