@@ -9,7 +9,7 @@ from jackfield.engine.waiting import WaitingQueue
 
 
 def make(id: str, key: str, arrival: int, *, was_running: bool = False) -> Sequence:
-    sequence = Pooling(id, np.ones(1, np.int32), key)
+    sequence = Pooling(id, np.ones(1, np.int32), "mean", key)
     sequence.arrival = arrival
     sequence.is_admitted = was_running
     return sequence

@@ -48,6 +48,12 @@ VALUES: dict[str, Any] = {
     "float array": NumberArray(number(FLOAT32, math.nan) * 384, FLOAT32),
     "empty array": NumberArray(b"", INT32),
 }
+UNREAD = (
+    ("nemotron", ".rope."),  # its attention knows no positions
+    ("qwen35", ".rope.dimension_sections"),  # all sections of a text have one position
+    ("diffusion", ".attention.causal"),  # the family is what it is
+)
+"""Beginnings of families' names, and parts of keys that their files have and nobody reads."""
 NEVER_RIGHT = {"nan", "inf"}
 OPTIONAL = (
     ".bias",
@@ -105,7 +111,7 @@ def problem_of(call: Any, *arguments: Any) -> str | None:
 
 def is_unread(checkpoint: Checkpoint, key: str) -> bool:
     """Tell whether the family has no use for a key that its files have."""
-    return checkpoint.architecture.startswith("nemotron") and ".rope." in key
+    return any(checkpoint.architecture.startswith(name) and part in key for name, part in UNREAD)
 
 
 def with_metadata(checkpoint: Checkpoint, metadata: Metadata) -> SimpleNamespace:
