@@ -376,7 +376,7 @@ class _Experts:
             num_rows * tensor.row_bytes,
             self.slab,
             self._slot_bytes(weight),
-            4 * width,
+            self._slot_bytes(weight),
             lowering.thread_scratch(scratch_bytes(recipe)),
             self.products + column_bytes,
             self.step,

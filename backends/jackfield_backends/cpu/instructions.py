@@ -65,6 +65,8 @@ class Instructions:
         lookup: Return sixteen listed bytes by lanes of indices 0…15.
         prefers_small: Whether ``dot_small`` is much faster than ``dot_signed``, so that an offset of quants is
             better repaid as a minimum than subtracted.
+        max_singles: Tokens up to which each is multiplied alone by a chunk of weights in blocks: reading those again,
+            from cache, costs less than what several tokens at once cost in registers.
     """
 
     dot_small: SmallDot
@@ -75,6 +77,7 @@ class Instructions:
     has_half: bool
     lookup: Lookup
     prefers_small: bool = False
+    max_singles: int = 1
 
     def stored(self, quants: Value) -> Value:
         """Return signed bytes as ``dot_signed`` wants them."""
@@ -286,6 +289,7 @@ TABLES: Mapping[Isa, Instructions] = {
         has_half=True,
         lookup=_lookup_avx2,
         prefers_small=True,
+        max_singles=2,
     ),
     Isa.NEON: Instructions(
         _small_of(_dot_neon),

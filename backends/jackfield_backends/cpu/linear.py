@@ -2,8 +2,8 @@
 
     out[t, r] = (Σ_k weight[r, k] * x[t, k]) * scale + bias[r] + residual[t, r]
 
-Few tokens (T ≤ ``FEW_TOKENS``) go row by row, straight from the file (``linear_rows.py`` for one,
-``linear_quads.py`` for several); more go through panels of
+Few tokens (T ≤ ``FEW_TOKENS``) go row by row, straight from the file (``linear_rows.py`` for one, or for two
+in turn where that is faster; ``linear_quads.py`` for several); more go through panels of
 16 unpacked rows (``linear_panels.py``): as many panels as the second-level cache holds at once, then tile after tile
 of tokens over all of them. Weights of plain floats go the same two ways (``linear_float.py``). Threads take chunks of
 rows from a counter, so that a thread that lost its core holds up one chunk and not its share; a result is the same
@@ -29,6 +29,7 @@ from jackfield_backends.cpu.atomic import take
 from jackfield_backends.cpu.emit import I8, Value
 from jackfield_backends.cpu.formats import FORMATS
 from jackfield_backends.cpu.fused import LinearAdd
+from jackfield_backends.cpu.instructions import in_force
 from jackfield_backends.cpu.kernel import Kernel, arg, kernel, load_i64, routine, store_i64
 from jackfield_backends.cpu.linear_float import (
     ELEMENT_BYTES,
@@ -42,7 +43,14 @@ from jackfield_backends.cpu.linear_float import (
 from jackfield_backends.cpu.linear_panels import PANEL_ROWS, multiply_kernel, panel_kind, unpack_kernel
 from jackfield_backends.cpu.linear_quads import quad_kernel
 from jackfield_backends.cpu.linear_rows import row_products
-from jackfield_backends.cpu.quantize import BLOCK, FEW_TOKENS, QUAD, RECORD_BYTES, TILE
+from jackfield_backends.cpu.quantize import (
+    BLOCK,
+    FEW_TOKENS,
+    QUAD,
+    RECORD_BYTES,
+    TILE,
+    slot_bytes,
+)
 from jackfield_backends.cpu.simd import load_f32, load_f32x16, operation, store_f32, store_f32x16
 from jackfield_backends.cpu.table import Argument, call_kernel
 
@@ -64,7 +72,7 @@ OUT, OUT_STEP, SCALE, BIAS, RESIDUAL, RESIDUAL_STEP = range(6)
 TARGET_WORDS = 6
 # a recipe's words. WIDTH is in blocks of 32 columns, in columns for plain floats; row products for one token and for
 # each number of quads follow one another
-ROW_BYTES, WIDTH, NUM_ROWS, PANEL_BYTES, PANELS, CHUNK, TILE_BYTES, ROWS = range(8)
+ROW_BYTES, WIDTH, NUM_ROWS, PANEL_BYTES, PANELS, CHUNK, TILE_BYTES, SINGLES, ROWS = range(9)
 QUADS = FEW_TOKENS // QUAD
 UNPACK, MULTIPLY, MULTIPLY_SMALL = range(ROWS + 1 + QUADS, ROWS + 4 + QUADS)
 SMALL_TILE = 6
@@ -102,6 +110,7 @@ def recipe_of(place: TensorPlace, width: int, num_rows: int, num_threads: int) -
         panels,
         max(PANEL_ROWS, chunk),
         units * tile_bytes,
+        1 if place.type_name in ELEMENT_BYTES else in_force().max_singles,
     ]
     return [*sizes, *component_kernels(place.type_name)]
 
@@ -199,7 +208,8 @@ def multiply_chunk(
 ) -> None:
     """Multiply rows ``start`` to ``stop`` of a matrix by all tokens of the input at ``x``.
 
-    ``x`` is an activation; for plain floats rows of float32, ``x_step`` bytes apart, and beyond ``FEW_TOKENS`` tiles.
+    ``x`` is an activation, its rows ``x_step`` bytes apart where they are single; for plain floats rows of float32, and
+    beyond ``FEW_TOKENS`` tiles.
     """
     if num_tokens <= FEW_TOKENS:
         _multiply_rows(recipe, target, matrix, start, stop, num_tokens, x, x_step, scratch)
@@ -230,12 +240,15 @@ def _multiply_rows(
     store_i64(args, matrix)
     store_i64(args + 8, arg(recipe, ROW_BYTES))
     store_i64(args + 16, arg(recipe, WIDTH))
-    store_i64(args + 24, x)
-    store_i64(args + 32, results)
     store_i64(args + 40, step)
     store_i64(args + 48, x_step)
-    quads = 0 if num_tokens == 1 else (num_tokens + QUAD - 1) // QUAD
-    call_kernel(arg(recipe, ROWS + quads), args, start, stop)
+    is_single = num_tokens <= arg(recipe, SINGLES)
+    passes = num_tokens if is_single else 1
+    quads = 0 if is_single else (num_tokens + QUAD - 1) // QUAD
+    for t in range(passes):
+        store_i64(args + 24, x + t * x_step)
+        store_i64(args + 32, results + t * step)
+        call_kernel(arg(recipe, ROWS + quads), args, start, stop)
     for t in range(num_tokens):
         finish_row(target, results + t * step, t, start, stop - start)
 
@@ -312,7 +325,7 @@ def _input_of(lowering: Lowering, op: Linear) -> tuple[int, int, int]:
     """Return the address of a product's input as rows, the bytes between them, and its address as tiles."""
     if reads_activation(lowering.tensor(op.weight).type_name):
         place = lowering.activation(op.x)
-        return place, 0, place
+        return place, slot_bytes(op.x.width), place
     x, step, most = lowering.address(op.x), lowering.row_bytes(op.x), lowering.max_rows(op.x.rows)
     if most <= FEW_TOKENS:
         return x, step, 0

@@ -8,8 +8,9 @@ signed weights where the hardware wants them unsigned (``instructions.py``). A N
 **The place of an activation** is one address, ``activation_bytes`` long, at a cache line. What lies there depends
 on T, the rows of the step; B = K / 32 blocks a row:
 
-- T = 1, a row: one after the other ``q`` 32 B', ``d`` 4 B', ``ds`` 4 B', ``bias`` 4 B', ``bias16`` 8 B', ``ds16``
-  8 B' bytes, B' = B rounded up to even. Blocks lie side by side: products read 64 columns at once.
+- T ≤ ``max_singles`` of the instruction set (1, or a few), rows ``slot_bytes`` apart. In a row, one after the other:
+  ``q`` 32 B', ``d`` 4 B', ``ds`` 4 B', ``bias`` 4 B', ``bias16`` 8 B', ``ds16`` 8 B' bytes, B' = B rounded up to even.
+  Blocks lie side by side: products read 64 columns at once.
 - T ≤ ``FEW_TOKENS``, quads of four rows: a record of ``QUAD_BYTES`` for each quad and block, number
   ``quad * B + block``: ``q`` [2 halves][4 rows][16], and each number four times: ``d`` [4][4], ``bias`` [4][4],
   ``ds`` [4][4], ``bias16`` [2][4][4], ``ds16`` [2][4][4]. A vector meets 16 columns of weights, four times over.
@@ -147,9 +148,10 @@ def quantize_block(
         num_rows: T, all rows of the step: it decides the layout.
     """
     made, builder = _Quantized(x0, x1), x0.b
-    with builder.if_else(num_rows.compare("==", 1).v) as (one, many):
-        with one:
-            made.store_row(place, num_blocks, block)
+    with builder.if_else(num_rows.below(in_force().max_singles + 1).v) as (single, many):
+        with single:
+            padded = (num_blocks + 1) & -2
+            made.store_row(place + row * padded * (QUAD_BYTES // QUAD), num_blocks, block)
         with many, builder.if_else(num_rows.below(FEW_TOKENS + 1).v) as (few, most):
             with few:
                 quad, slot = row >> 2, row & 3
