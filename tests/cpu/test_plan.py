@@ -8,11 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jackfield.backend import Limits
 from jackfield.program import Buffer, KvCache, Op, Weight
 from jackfield.program.ops import Add, Attend, Concat, Glu, Linear, Mul, RmsNorm
 from jackfield_backends.cpu.fused import LinearAdd, can_quantize_output
+from jackfield_backends.cpu.linear import linear
+from jackfield_backends.cpu.lowering import Lowering, Places
+from jackfield_backends.cpu.memory import Arena
 from jackfield_backends.cpu.passes import add_residuals
 from jackfield_backends.cpu.plan import Block, Span, buffer_spans, make_plan, place_blocks
+from jackfield_backends.cpu.tables import StepTables
 
 X, Y, Z, W, OUT = (Buffer(i, 8) for i in range(5))
 MATRIX = Weight("w", (8, 8))
@@ -138,3 +143,12 @@ def test_ops_quantise_whole_rows_of_whole_blocks_only() -> None:
     assert can_quantize_output(attend)
     assert not can_quantize_output(replace(attend, cache=replace(cache, value_width=16)))
     assert not can_quantize_output(Add(wide, wide, wide))
+
+
+def test_a_call_with_thread_scratch_ends_where_threads_meet() -> None:
+    limits = Limits(num_pages=1, max_rows=1, max_outputs=1, max_sequences=1)
+    lowering = Lowering({}, limits, StepTables(limits, Arena()), Arena(), Places())
+    lowering.call(linear, lowering.counter(), barrier=False)
+    lowering.call(linear, lowering.thread_scratch(64))
+    with pytest.raises(AssertionError, match="scratch"):
+        lowering.call(linear, lowering.thread_scratch(64), barrier=False)

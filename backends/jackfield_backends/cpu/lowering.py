@@ -290,6 +290,8 @@ class Lowering:
 
     def call(self, kernel: Kernel, *arguments: Argument, barrier: bool = True) -> None:
         """Append a call."""
+        has_scratch = self._scratch_cells.ctypes.data in arguments
+        assert barrier or not has_scratch, "the next call's parts would use the scratch of this one's"
         self.calls.append(Call(kernel, arguments, barrier))
 
     def call_python(self, op: Op) -> None:
