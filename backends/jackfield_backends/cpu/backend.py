@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from jackfield.backend import Executable, Limits, MachineRates, MemoryEstimate, OpenProgress, WeightSource
 from jackfield.errors import BackendError, JackfieldError
@@ -12,7 +13,7 @@ from jackfield_backends.cpu import isa
 from jackfield_backends.cpu.cache import ObjectCache
 from jackfield_backends.cpu.compiler import use_isa
 from jackfield_backends.cpu.embed import PLAIN
-from jackfield_backends.cpu.executable import CpuExecutable, survey_program
+from jackfield_backends.cpu.executable import CpuExecutable, Surveyed, survey_program
 from jackfield_backends.cpu.formats import FORMATS
 from jackfield_backends.cpu.kv_layout import KV_TYPES
 from jackfield_backends.cpu.lowering import LOWERERS
@@ -33,6 +34,7 @@ class CpuBackend:
     def __init__(self, instruction_set: str | None = None, cache: ObjectCache | None = None) -> None:
         self._instruction_set = instruction_set
         self._cache = cache
+        self._surveyed: tuple[isa.Isa, Surveyed] | None = None
 
     def unavailable(self) -> str | None:
         """Return why this machine or the chosen instruction set will not do."""
@@ -73,7 +75,7 @@ class CpuBackend:
     def estimate(self, program: Program, weights: WeightSource, limits: Limits) -> MemoryEstimate:
         """Return the memory ``open`` would take."""
         self._choose()
-        return survey_program(program, weights, limits).estimate()
+        return self._survey(program, weights, limits).estimate(limits.num_pages)
 
     def open(
         self,
@@ -91,7 +93,19 @@ class CpuBackend:
         reason = self.cannot_run(program, weights) or _refusal(limits)
         if reason is not None:
             raise BackendError(reason)
-        return CpuExecutable(program, weights, limits, self._cache or ObjectCache(), progress)
+        surveyed = self._survey(program, weights, limits)
+        return CpuExecutable(program, weights, limits, surveyed, self._cache or ObjectCache(), progress)
+
+    def _survey(self, program: Program, weights: WeightSource, limits: Limits) -> Surveyed:
+        """Survey a program, unless the last survey was of it: how many pages there are makes no difference."""
+        limits = replace(limits, num_pages=1)
+        if self._surveyed is not None:
+            instructions, last = self._surveyed
+            is_same = last.program is program and last.weights is weights and last.limits == limits
+            if is_same and instructions is isa.current():
+                return last
+        self._surveyed = isa.current(), survey_program(program, weights, limits)
+        return self._surveyed[1]
 
     def _choose(self) -> None:
         use_isa(None if self._instruction_set is None else isa.named(self._instruction_set))

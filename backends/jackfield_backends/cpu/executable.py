@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -43,11 +43,12 @@ class Surveyed:
     plan: Plan
     other_bytes: int
 
-    def estimate(self) -> MemoryEstimate:
-        """Return the memory it would take."""
+    def estimate(self, num_pages: int) -> MemoryEstimate:
+        """Return the memory it would take with that many pages."""
         names = self.program.weight_names()
         mapped = sum(self.weights[name].data.nbytes for name in names)
-        return memory_estimate(self.program, self.plan, self.limits, mapped, self.other_bytes)
+        limits = replace(self.limits, num_pages=num_pages)
+        return memory_estimate(self.program, self.plan, limits, mapped, self.other_bytes)
 
 
 def survey_program(program: Program, weights: WeightSource, limits: Limits) -> Surveyed:
@@ -68,6 +69,7 @@ class CpuExecutable:
         program: Program,
         weights: WeightSource,
         limits: Limits,
+        surveyed: Surveyed,
         cache: ObjectCache,
         progress: OpenProgress | None,
     ) -> None:
@@ -75,7 +77,6 @@ class CpuExecutable:
         self._limits = limits
         self._weights = weights  # kernels read the mapped file
         self._memory = Arena()
-        surveyed = survey_program(program, weights, limits)
         self._tables = StepTables(limits, self._memory)
         self._storage = Storage(program, surveyed.plan, limits, self._memory)
         lowering = Lowering(weights, limits, self._tables, self._memory, self._storage.places)

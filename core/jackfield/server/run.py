@@ -47,10 +47,9 @@ def serve(
         JackfieldError: The service did not start, or a protocol cannot be mounted.
     """
     configure_logging(level=settings.log_level, json_lines=settings.json_logs)
-    app = build_app(settings, service, host)
     sockets = bind(settings)
     try:
-        return asyncio.run(_Run(settings, service, app, sockets, when_ready).main())
+        return asyncio.run(_Run(settings, service, host, sockets, when_ready).main())
     finally:
         for listener in sockets:
             listener.close()
@@ -92,27 +91,34 @@ class _Run:
         self,
         settings: ServerSettings,
         service: Service,
-        app: RailApp,
+        host: Host,
         sockets: list[socket.socket],
         when_ready: Callable[[list[str]], None] | None,
     ) -> None:
         self._settings = settings
         self._service = service
+        self._host = host
         self._sockets = sockets
         self._when_ready = when_ready
         self._exit_code = 0
         self._asked = asyncio.Event()
         self._forced = asyncio.Event()
-        self._server = DrainingServer(app, forced=self._forced)
+        self._server: DrainingServer | None = None
 
     async def main(self) -> int:
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             loop.add_signal_handler(number, self._on_signal, number)
-        if not await self._start():
+        starting = asyncio.ensure_future(self._service.start())
+        # routes are mounted while the engine's process loads the model
+        mounting = asyncio.ensure_future(
+            asyncio.to_thread(build_app, self._settings, self._service, self._host)
+        )
+        if not await self._has_started(starting, mounting):
             return self._exit_code
-        serving = asyncio.ensure_future(self._server.serve(sockets=self._sockets))
-        announcing = asyncio.ensure_future(self._announce(serving))
+        server = self._server = DrainingServer(mounting.result(), forced=self._forced)
+        serving = asyncio.ensure_future(server.serve(sockets=self._sockets))
+        announcing = asyncio.ensure_future(self._announce(server, serving))
         try:
             await serving
         except OSError as error:
@@ -121,26 +127,27 @@ class _Run:
             announcing.cancel()
         return self._exit_code
 
-    async def _start(self) -> bool:
-        """Start the service; a signal during a long load abandons it."""
-        starting = asyncio.ensure_future(self._service.start())
+    async def _has_started(self, starting: asyncio.Future[None], mounting: asyncio.Future[RailApp]) -> bool:
+        """Wait for the service and its routes; a signal during a long load, or an error, abandons both."""
+        parts = (mounting, starting)
+        both = asyncio.ensure_future(asyncio.wait(parts, return_when=asyncio.FIRST_EXCEPTION))
         asked = asyncio.ensure_future(self._asked.wait())
-        await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({both, asked}, return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
-        if not starting.done():
-            starting.cancel()
-            await asyncio.wait({starting}, timeout=SECOND_SIGNAL_S)
-        elif starting.exception() is None and not self._asked.is_set():
+        errors = [part.exception() for part in parts if part.done()]
+        if errors == [None, None] and not self._asked.is_set():
             return True
+        starting.cancel()
+        await asyncio.wait(parts, timeout=SECOND_SIGNAL_S)
         await self._service.stop(0.0)
-        if starting.done() and not starting.cancelled() and (error := starting.exception()) is not None:
+        for error in filter(None, errors):
             raise error
         return False
 
-    async def _announce(self, serving: asyncio.Future[None]) -> None:
-        while not self._server.started and not serving.done():
+    async def _announce(self, server: DrainingServer, serving: asyncio.Future[None]) -> None:
+        while not server.started and not serving.done():
             await asyncio.sleep(0.01)
-        if self._when_ready is not None and self._server.started:
+        if self._when_ready is not None and server.started:
             host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
             self._when_ready([f"http://{host}:{listener.getsockname()[1]}" for listener in self._sockets])
 
@@ -148,7 +155,8 @@ class _Run:
         if not self._asked.is_set():
             log.info("%s: finishing running answers, for at most %g s", _name(number), self._settings.drain_s)
             self._asked.set()
-            self._server.should_exit = True
+            if self._server is not None:
+                self._server.should_exit = True
             return
         log.info("%s again: ending now", _name(number))
         self._exit_code = 128 + number

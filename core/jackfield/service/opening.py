@@ -124,9 +124,10 @@ def _open_program(
         estimate,
         available_memory_bytes(),
     )
+    resident_bytes = estimate(limits).resident_bytes
     settled = program.for_context(limits.max_context)
     executable = backend.open(settled, checkpoint.tensors, limits, progress)
-    return _Opened(settled, limits, name, estimate(limits).resident_bytes, executable)
+    return _Opened(settled, limits, name, resident_bytes, executable)
 
 
 def _num_cores() -> int:
