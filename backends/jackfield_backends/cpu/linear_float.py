@@ -97,8 +97,8 @@ class _RowProduct:
         with cgutils.for_range_slice(row.b, start.v, stop.v, step.v) as (index, _):
             k = row.new(index)
             p = row + k * self.size
-            if lanes > 1:
-                p.prefetch(PREFETCH)
+            for line in range(0, lanes * len(cells[0]) * self.size, 64) if lanes > 1 else ():
+                p.prefetch(PREFETCH + line)
             for chain in range(len(cells[0])):
                 weight = _load(p, self.type_name, lanes, chain * lanes * self.size)
                 for t, x in enumerate(inputs):
