@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jackfield_backends.cpu.emit import F32, I8, I32, I64, Value, bits_of, constant, join, vector_of
+import numpy as np
+
+from jackfield_backends.cpu.emit import (
+    F32,
+    I8,
+    I32,
+    I64,
+    Value,
+    bits_of,
+    constant,
+    data_address,
+    join,
+)
 from jackfield_backends.cpu.formats.block_format import BlockFormat, duplicated, half, halves_at, nibbles
 from jackfield_backends.cpu.instructions import in_force
 
@@ -95,16 +107,13 @@ class Mxfp4(BlockFormat):
         return [in_force().lookup(self.levels, nibbles(raw, 16))]
 
     def scales(self, p: Value) -> tuple[Value, Value | None]:
-        return _power(p.load(I8).unsigned(I32)), None
+        """Return 2^(e - 128), looked up: computing it for two blocks takes longer than their products."""
+        table = data_address(p.b, "halved_powers", POWERS)
+        return (table + p.load(I8).unsigned(I64) * 4).load(F32), None
 
-    def column_scales(self, addresses: Sequence[Value]) -> tuple[Value, Value | None]:
-        return _power(vector_of([p.load(I8) for p in addresses]).unsigned(I32)), None
 
-
-def _power(e: Value) -> Value:
-    """Return 2^(e - 128); below e = 2 that is subnormal."""
-    subnormal = (e & 1).compare("==", 1).choose(e.constant(0x00400000), e.constant(0x00200000))
-    return e.compare("<", 2).choose(subnormal, (e - 1) << 23).bits(F32)
+POWERS = np.ldexp(np.float32(1), np.arange(-128, 128)).astype("<f4").tobytes()
+"""For each exponent byte its scale: half of the power that it stands for, as the levels are doubled."""
 
 
 FORMATS: Sequence[BlockFormat] = (
