@@ -199,9 +199,10 @@ def _started(event: Admitted) -> dict[str, Any]:
 
 
 def _ending(event: Finished) -> dict[str, Any]:
+    note = {"note": event.note} if event.note else {}
     if event.stop_text is not None:
-        return {"stop_reason": "stop_sequence", "stop_sequence": event.stop_text}
-    return {"stop_reason": STOP_REASONS[event.reason], "stop_sequence": None}
+        return {"stop_reason": "stop_sequence", "stop_sequence": event.stop_text, **note}
+    return {"stop_reason": STOP_REASONS[event.reason], "stop_sequence": None, **note}
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

@@ -121,6 +121,7 @@ class CompletionAnswer:
             "stop_type": _stop_type(end),
             "stopping_word": end.stop_text or "",
             "timings": _timings(usage, end.timings),
+            **({"note": end.note} if end.note else {}),
             **_probabilities(self._logprobs),
         }
 

@@ -211,6 +211,8 @@ def ending(event: Finished, dialect: Dialect) -> dict[str, Any]:
     }
     if event.tokens:
         end["context"] = event.tokens
+    if event.note:
+        end["note"] = event.note
     return end
 
 

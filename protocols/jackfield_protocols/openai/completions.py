@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from jackfield.errors import JackfieldError
@@ -16,6 +17,7 @@ from jackfield_protocols.openai.frames import (
     HEARTBEAT,
     finish_reason,
     new_id,
+    noted,
     sse,
     usage_body,
 )
@@ -50,7 +52,7 @@ class CompletionChunks:
                 self._offsets[event.choice] = self._offsets.get(event.choice, 0) + length
             case Finished():
                 self._usages.append(event.usage)
-                yield self._chunk(event.choice, "", finish_reason(event), None)
+                yield self._chunk(event.choice, "", finish_reason(event), None, noted([event.note]))
             case Failed():
                 yield sse(error_body(JackfieldError.from_record(event.error), 500))
             case _:
@@ -66,10 +68,17 @@ class CompletionChunks:
         """Return a comment, which clients skip."""
         return HEARTBEAT
 
-    def _chunk(self, choice: int, text: str, reason: str | None, logprobs: Any) -> bytes:
+    def _chunk(
+        self,
+        choice: int,
+        text: str,
+        reason: str | None,
+        logprobs: Any,
+        extra: Mapping[str, Any] = MappingProxyType({}),
+    ) -> bytes:
         body = {"index": choice, "text": text, "logprobs": logprobs, "finish_reason": reason}
         usage = {"usage": None} if self._include_usage else {}
-        return sse({**self._head, "choices": [body], **usage})
+        return sse({**self._head, "choices": [body], **usage, **extra})
 
 
 class CompletionAnswer:
@@ -99,6 +108,7 @@ class CompletionAnswer:
         self._logprobs: list[list[TokenLogprob]] = [[] for _ in self._texts]
         self._reasons: list[str | None] = [None for _ in self._texts]
         self._usages: list[list[Usage]] = [[] for _ in range(num_prompts)]
+        self._notes: list[str] = []
 
     def take(self, prompt: int, event: Event) -> None:
         """Take an event of one prompt.
@@ -113,6 +123,7 @@ class CompletionAnswer:
             case Finished():
                 self._reasons[self._place(prompt, event.choice)] = finish_reason(event)
                 self._usages[prompt].append(event.usage)
+                self._notes.append(event.note)
             case Failed():
                 raise JackfieldError.from_record(event.error)
             case _:
@@ -128,6 +139,7 @@ class CompletionAnswer:
             "system_fingerprint": self._fingerprint,
             "choices": [self._choice(index, place) for index, place in enumerate(self._kept())],
             "usage": self._usage(),
+            **noted(self._notes),
         }
 
     def _place(self, prompt: int, choice: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -39,6 +39,7 @@ __all__ = [
     "fingerprint_of",
     "finish_reason",
     "new_id",
+    "noted",
     "sse",
     "usage_body",
 ]
@@ -166,7 +167,8 @@ class ChatChunks:
         self._usages.append(event.usage)
         is_last = len(self._usages) == self._num_choices
         usage = {} if self._include_usage or not is_last else {"usage": usage_body(self._usages)}
-        return self._chunk(event.choice, {}, reason=self.reason(event), extra=usage)
+        extra = {**usage, **noted([event.note])}
+        return self._chunk(event.choice, {}, reason=self.reason(event), extra=extra)
 
     def call_delta(self, event: ToolCallDelta) -> dict[str, Any]:
         """Return a piece of a call as a delta; the first piece names it, later ones carry argument text."""
@@ -252,6 +254,7 @@ class ChatAnswer:
             "system_fingerprint": self._fingerprint,
             "choices": [choice.body(index) for index, choice in enumerate(self._choices)],
             "usage": usage_body([choice.end.usage for choice in self._choices if choice.end]),
+            **noted([choice.end.note for choice in self._choices if choice.end]),
         }
 
 
@@ -279,6 +282,12 @@ class _Choice:
             "logprobs": {"content": logprob_entries(self.logprobs)} if self.logprobs else None,
             "finish_reason": finish_reason(self.end) if self.end else None,
         }
+
+
+def noted(notes: Iterable[str]) -> dict[str, Any]:
+    """Return where an answer says what was left out or had no effect; nothing for nothing to say."""
+    told = list(dict.fromkeys(note for note in notes if note))
+    return {"x_jackfield": {"note": "; ".join(told)}} if told else {}
 
 
 def finish_reason(event: Finished) -> str:

@@ -85,7 +85,10 @@ class ChatFrames:
         self._num_cached_tokens = event.usage.num_cached_tokens
         elapsed_s = (event.timings.total_ns - event.timings.queue_ns) / NANOSECONDS
         summary = self._summary(num_tokens=event.usage.num_completion_tokens, elapsed_s=elapsed_s)
-        yield _frame({**summary, "aborted": event.reason == "cancelled", "finishReason": event.reason})
+        note = {"note": event.note} if event.note else {}
+        yield _frame(
+            {**summary, "aborted": event.reason == "cancelled", "finishReason": event.reason, **note}
+        )
 
     def _summary(
         self, *, num_tokens: int = 0, elapsed_s: float | None = None, error: str | None = None

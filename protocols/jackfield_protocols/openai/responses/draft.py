@@ -29,7 +29,7 @@ from jackfield.service.events import (
 )
 from jackfield.service.requests import Message, ToolCall
 from jackfield_protocols.openai.content import object_or_text
-from jackfield_protocols.openai.frames import logprob_entries
+from jackfield_protocols.openai.frames import logprob_entries, noted
 from jackfield_protocols.openai.responses.bodies import ResponsesBody
 
 __all__ = ["Change", "ResponseDraft"]
@@ -216,6 +216,7 @@ class ResponseDraft:
         is_cut = event.reason == "length"
         status = {"length": "incomplete", "cancelled": "cancelled"}.get(event.reason, "completed")
         yield from self._leave("incomplete" if is_cut else "completed")
+        self.response |= noted([event.note])
         self.response["status"] = status
         self.response["completed_at"] = int(time.time()) if status == "completed" else None
         self.response["incomplete_details"] = {"reason": "max_output_tokens"} if is_cut else None

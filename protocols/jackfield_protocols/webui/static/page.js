@@ -138,6 +138,7 @@ class AnswerView {
       `${frame.elapsed.toFixed(1)} s`,
     ];
     if (frame.kvReusedTokens) facts.push(`${Math.round(frame.kvReusePercent)} % of the prompt from cache`);
+    if (frame.note) facts.push(frame.note);
     if (frame.finishReason === "length") facts.push("stopped at the token limit");
     this.foot(facts);
   }
