@@ -72,3 +72,21 @@ def test_listing_plugins_imports_neither_numba_nor_the_web_framework():
         "sys.exit(bool({'numba', 'litestar', 'uvicorn'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_serve_starts_its_engine_before_it_imports_what_a_server_needs():
+    code = (
+        "import sys, jackfield.cli.serve;"
+        "sys.exit(bool({'numpy', 'litestar', 'uvicorn', 'rich', 'jackfield.host'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_server_with_every_protocol_imports_no_compiler():
+    code = (
+        "import sys; import jackfield.cli.serving; from jackfield.host import Host;"
+        "from jackfield.server import ServerSettings, build_app; from jackfield.testing.service import FakeService;"
+        "build_app(ServerSettings(), FakeService(), Host());"
+        "sys.exit(bool({'numba', 'llvmlite'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +18,11 @@ import pytest
 
 from jackfield.errors import BackendError, CheckpointError, NotFound, RequestError
 from jackfield.host import Host
-from jackfield.service import child, engine_child
+from jackfield.service import child, engine_child, engine_spawn
 from jackfield.service.child import ChildService
 from jackfield.service.config import EngineConfig
 from jackfield.service.contract import Service
+from jackfield.service.engine_spawn import EarlyEngine
 from jackfield.service.events import Event, Finished, TextDelta
 from jackfield.service.requests import Message
 from jackfield.testing.stage import collect, ending_of, error_of, make_request, text_of
@@ -380,14 +381,13 @@ def _is_alive(pid: int) -> bool:
 
 
 def test_load_that_is_given_up_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[asyncio.subprocess.Process] = []
-    start = asyncio.create_subprocess_exec
+    started: list[subprocess.Popen[bytes]] = []
 
-    async def note(*command: str, **pipes: Any) -> asyncio.subprocess.Process:
-        started.append(await start(*command, **pipes))
+    def note(command: Sequence[str]) -> subprocess.Popen[bytes]:
+        started.append(engine_spawn.spawn(command))
         return started[-1]
 
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", note)
+    monkeypatch.setattr(engine_child, "spawn", note)
 
     async def use(service: ChildService) -> None:
         loading = asyncio.create_task(service.load("slow"))
@@ -409,3 +409,58 @@ def test_program_that_cannot_be_started_is_a_clear_error() -> None:
         assert service.status().state == "failed"
 
     asyncio.run(start())
+
+
+# ---- a process that was started before its server ----
+
+
+def serve_early(early: EarlyEngine, use: Callable[[ChildService], Awaitable[R]]) -> R:
+    async def session() -> R:
+        service = ChildService(early_config(), Host(installed=False), command=COMMAND, early=early)
+        try:
+            await service.start()
+            return await use(service)
+        finally:
+            await service.stop(0.0)
+
+    return asyncio.run(session())
+
+
+def early_config(model: str = FILE) -> EngineConfig:
+    return EngineConfig(model=model, models=[FILE])
+
+
+def test_early_engine_answers_and_is_replaced_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "FIRST_PAUSE_S", 0.05)
+
+    async def use(service: ChildService) -> None:
+        assert pid_of(service) == early.take().pid
+        assert text_of(await collect(service, make_request(user="say one"))) == "one"
+        os.kill(pid_of(service), signal.SIGKILL)
+        await until(lambda: service.status().num_restarts == 1)
+        assert pid_of(service) != early.take().pid
+        assert text_of(await collect(service, make_request(user="say two"))) == "two"
+
+    with EarlyEngine(early_config(), COMMAND) as early:
+        serve_early(early, use)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [("bad.gguf", "is damaged: told to be"), ("crash.gguf", "while it loaded the model")],
+)
+def test_early_engine_that_fails_says_why_to_a_server_that_comes_later(model: str, message: str) -> None:
+    async def nothing(service: ChildService) -> None:
+        raise AssertionError("it must not start")
+
+    with EarlyEngine(early_config(model), COMMAND) as early:
+        early.take().wait(30)
+        with pytest.raises(BackendError if model == "crash.gguf" else CheckpointError, match=message):
+            serve_early(early, nothing)
+
+
+def test_early_engine_that_nobody_takes_is_ended() -> None:
+    with EarlyEngine(early_config("slow.gguf"), COMMAND) as early:
+        process = early._process
+        assert process.poll() is None
+    assert process.returncode == -signal.SIGKILL

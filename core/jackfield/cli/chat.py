@@ -15,7 +15,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from jackfield.cli.engine_options import add_engine_arguments, engine_config, unasked_model_note
+from jackfield.cli.engine_options import (
+    add_engine_arguments,
+    engine_config,
+    model_file,
+    unasked_model_note,
+)
 from jackfield.cli.progress import LoadProgress
 from jackfield.cli.sampling_options import add_sampling_arguments, sampling_from, with_setting
 from jackfield.errors import JackfieldError
@@ -67,7 +72,7 @@ def execute(arguments: argparse.Namespace) -> int:
     with contextlib.suppress(ImportError):
         importlib.import_module("readline")  # gives input() line editing and history, where there is one
     host = Host()
-    config = engine_config(arguments, host)
+    config = engine_config(arguments, model_file(arguments.model, host))
     conversation = Conversation(sampling_from(arguments), arguments.system, arguments.think)
     console = Console(highlight=False)
     with asyncio.Runner() as runner:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jackfield.errors import ConfigError
-from jackfield.host import Host
 from jackfield.service.config import KV_TYPES, SPECULATIONS, EngineConfig
 
-__all__ = ["add_engine_arguments", "engine_config", "model_file", "unasked_model_note"]
+if TYPE_CHECKING:  # a server starts its engine before it loads plugins
+    from jackfield.host import Host
+
+__all__ = ["add_engine_arguments", "engine_config", "is_file", "model_file", "unasked_model_note"]
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,14 +47,10 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--seed", type=int, metavar="N", help="seed of requests that name none")
 
 
-def engine_config(arguments: argparse.Namespace, host: Host) -> EngineConfig:
-    """Return the checked set-up.
-
-    Raises:
-        ConfigError: No model was named and none comes along, or a value cannot be used.
-    """
+def engine_config(arguments: argparse.Namespace, model: str) -> EngineConfig:
+    """Return the checked set-up for a model's file. Raises ``ConfigError`` when a value cannot be used."""
     config = EngineConfig(
-        model=model_file(arguments.model, host),
+        model=model,
         backend=arguments.backend,
         threads=arguments.threads,
         context_length=arguments.context,
@@ -68,13 +67,18 @@ def engine_config(arguments: argparse.Namespace, host: Host) -> EngineConfig:
     return config
 
 
+def is_file(named: str | None) -> bool:
+    """Tell whether a model was named by its file, so that no plugin has to be asked for it."""
+    return named is not None and (named == "" or Path(named).exists())
+
+
 def model_file(named: str | None, host: Host) -> str:
     """Return the path of the model to run: the named file, or one that a plugin brings along.
 
     Raises:
         ConfigError: No model was named, and no plugin brings one.
     """
-    if named is not None and (named == "" or Path(named).exists()):
+    if named is not None and is_file(named):
         return named
     for model in host.models():
         if named is None or named in model.names:

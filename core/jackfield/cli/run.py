@@ -19,7 +19,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import track
 
-from jackfield.cli.engine_options import add_engine_arguments, engine_config
+from jackfield.cli.engine_options import add_engine_arguments, engine_config, model_file
 from jackfield.cli.progress import LoadProgress
 from jackfield.cli.sampling_options import add_sampling_arguments, sampling_from
 from jackfield.errors import ConfigError, JackfieldError
@@ -73,7 +73,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 async def _run(arguments: argparse.Namespace) -> int:
     host = Host()
-    config = engine_config(arguments, host)
+    config = engine_config(arguments, model_file(arguments.model, host))
     with LoadProgress(f"loading {Path(config.model).name}") as progress:
         service = ThreadService(config, host, on_progress=progress.report)
         await service.start()

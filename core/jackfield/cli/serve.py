@@ -7,23 +7,15 @@ the plugins that are loaded; JACKFIELD_TRACE=hooks logs every hook call.
 from __future__ import annotations
 
 import argparse
-import logging
-import os
+import contextlib
 import time
 
 import msgspec
-from rich.console import Console
 
-from jackfield.cli.engine_options import add_engine_arguments, engine_config, unasked_model_note
-from jackfield.cli.progress import LoadProgress
-from jackfield.host import Host
-from jackfield.server import ServerSettings
-from jackfield.server.run import serve
-from jackfield.service.child import ChildService
+from jackfield.cli.engine_options import add_engine_arguments, engine_config, is_file, model_file
+from jackfield.service.engine_spawn import EarlyEngine
 
 __all__ = ["add_arguments", "execute"]
-
-log = logging.getLogger("jackfield.cli.serve")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,51 +45,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Serve until a signal; the exit status is the server's."""
-    host = Host()
-    config = msgspec.structs.replace(engine_config(arguments, host), model_dir=arguments.model_dir)
-    settings = _settings(arguments)
-    note = unasked_model_note(arguments, host)
+    """Serve until a signal; the exit status is the server's.
+
+    What a server needs is imported when its engine's process is on its way: both take as long.
+    """
     started_s = time.monotonic()
-    with LoadProgress(f"loading {os.path.basename(config.model)}", quiet=arguments.log_json) as progress:
-        service = ChildService(config, host, on_progress=progress.report)
+    model, host = arguments.model, None
+    if not is_file(model):
+        from jackfield.host import Host
 
-        def announce(urls: list[str]) -> None:
-            progress.stop()
-            if not arguments.log_json:
-                _print_ready(service, urls, time.monotonic() - started_s, note)
-            elif note:
-                log.info(note)
+        host = Host()
+        model = model_file(model, host)
+    config = msgspec.structs.replace(engine_config(arguments, model), model_dir=arguments.model_dir)
+    with EarlyEngine(config) if model else contextlib.nullcontext() as early:
+        from jackfield.cli.serving import serve_model
 
-        return serve(settings, service, host, when_ready=announce)
-
-
-def _settings(arguments: argparse.Namespace) -> ServerSettings:
-    keys = [*arguments.api_key, *filter(None, [os.environ.get("JACKFIELD_API_KEY", "")])]
-    return ServerSettings(
-        host=arguments.host,
-        port=arguments.port,
-        extra_ports=(arguments.ollama_port,) if arguments.ollama_port else (),
-        api_keys=tuple(keys),
-        insecure=arguments.insecure,
-        cors_origins=tuple(arguments.cors_origin),
-        allow_hosts=tuple(arguments.allow_host),
-        default_backend=arguments.backend,
-        drain_s=arguments.drain,
-        json_logs=arguments.log_json,
-        log_level=arguments.log_level,
-    )
-
-
-def _print_ready(service: ChildService, urls: list[str], took_s: float, note: str) -> None:
-    model = service.status().model
-    console = Console(stderr=True, highlight=False)
-    if model is not None:
-        console.print(
-            f"[bold]{model.file}[/] · {model.architecture} · {model.quantization} · backend {model.backend}"
-            f" · context {model.context_length}"
-        )
-    if note:
-        console.print(note)
-    console.print(f"ready in {took_s:.1f} s on {'  '.join(f'[link={url}]{url}[/]' for url in urls)}")
-    console.print("[dim]Ctrl-C stops it once running answers are done; a second Ctrl-C stops it at once.[/]")
+        return serve_model(arguments, config, host, early, started_s)

@@ -13,7 +13,8 @@ from jackfield.backend import OpenProgress
 from jackfield.errors import JackfieldError, Unavailable
 from jackfield.host import Host
 from jackfield.service.config import EngineConfig
-from jackfield.service.engine_child import COMMAND, EngineChild, EngineDied
+from jackfield.service.engine_child import EngineChild
+from jackfield.service.engine_spawn import COMMAND, EarlyEngine, EngineDied
 from jackfield.service.front import Front, OpenStream
 from jackfield.service.questions import Question
 from jackfield.service.requests import GenerationRequest
@@ -42,6 +43,7 @@ class ChildService(Front):
         host: Whose observers hear of requests; the child has a host of its own.
         on_progress: Told what loading does.
         command: What to start; for tests.
+        early: A process that loads this model already.
     """
 
     def __init__(
@@ -51,10 +53,12 @@ class ChildService(Front):
         *,
         on_progress: OpenProgress | None = None,
         command: Sequence[str] = COMMAND,
+        early: EarlyEngine | None = None,
     ) -> None:
         super().__init__(config, host or Host(allow=config.plugins))
         self._on_progress = on_progress
         self._command = command
+        self._early = early
         self._child: EngineChild | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
@@ -78,7 +82,8 @@ class ChildService(Front):
         await asyncio.gather(*self._retiring, return_exceptions=True)
 
     async def _replace(self, config: EngineConfig) -> ModelInfo:
-        child = await EngineChild.launch(config, self._on_progress, self._command)
+        early, self._early = self._early, None
+        child = await EngineChild.launch(config, self._on_progress, self._command, early)
         self._end_supervision()
         old, self._child = self._child, child
         self._deaths.clear()

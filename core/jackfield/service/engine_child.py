@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import logging
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ import msgspec
 from jackfield.backend import OpenProgress
 from jackfield.errors import BackendError, JackfieldError, Unavailable
 from jackfield.service.config import EngineConfig
+from jackfield.service.engine_spawn import COMMAND, EarlyEngine, EngineDied, spawn
 from jackfield.service.events import Failed
 from jackfield.service.frames import (
     EXIT_ENGINE_DEAD,
@@ -42,18 +42,16 @@ from jackfield.service.frames import (
     encode_frame,
 )
 from jackfield.service.front import OpenStream
+from jackfield.service.piped_process import PipedProcess
 from jackfield.service.questions import Question
 from jackfield.service.reader import EventReader
 from jackfield.service.requests import GenerationRequest
 from jackfield.service.status import EngineLoad, ModelInfo
 
-__all__ = ["COMMAND", "EngineChild", "EngineDied"]
+__all__ = ["EngineChild"]
 
 log = logging.getLogger("jackfield.service")
 T = TypeVar("T")
-
-COMMAND = (sys.executable, "-P", "-m", "jackfield.service.engine_process")
-"""``-P``: the folder the server was started in is not where its modules come from."""
 
 READ_BYTES = 1 << 16
 WATCH_S = 0.5
@@ -67,10 +65,6 @@ LAST_WORDS_S = 5.0
 RETRY_AFTER_S = 5
 
 
-class EngineDied(BackendError):
-    """The process ended without a word while it loaded the model."""
-
-
 class EngineChild:
     """A running engine's process. Belongs to one event loop; made by ``launch``.
 
@@ -81,7 +75,7 @@ class EngineChild:
 
     info: ModelInfo
 
-    def __init__(self, process: asyncio.subprocess.Process, on_progress: OpenProgress | None) -> None:
+    def __init__(self, process: PipedProcess, on_progress: OpenProgress | None) -> None:
         self._process = process
         self._on_progress = on_progress
         loop = asyncio.get_running_loop()
@@ -101,20 +95,17 @@ class EngineChild:
         config: EngineConfig,
         on_progress: OpenProgress | None = None,
         command: Sequence[str] = COMMAND,
+        early: EarlyEngine | None = None,
     ) -> EngineChild:
-        """Start a process and return when its model answers.
+        """Start a process, unless one loads this model already, and return when its model answers.
 
         Raises:
             JackfieldError: What kept it from loading; the process is gone then.
         """
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-            )
-        except OSError as error:  # no more processes or files to be had: later there may be
-            raise EngineDied(f"the engine's process cannot be started: {error}") from error
-        child = cls(process, on_progress)
-        child._send(Configure(config))
+        process = spawn(command) if early is None else early.take()
+        child = cls(await PipedProcess.attach(process), on_progress)
+        if early is None:
+            child._send(Configure(config))
         try:
             child.info = await child._until_ready(config.start_timeout_s)
         except BaseException:
@@ -171,9 +162,8 @@ class EngineChild:
             raise Unavailable("the engine is being restarted; try again", retry_after_s=RETRY_AFTER_S)
 
     def _send(self, order: Order) -> None:
-        pipe = self._process.stdin
-        if pipe is not None and not pipe.is_closing() and not self.gone.done():
-            pipe.write(encode_frame(order))
+        if not self._process.orders.is_closing() and not self.gone.done():
+            self._process.orders.write(encode_frame(order))
 
     # ---- state ----
 
@@ -190,7 +180,7 @@ class EngineChild:
     @property
     def process_id(self) -> int:
         """For logs and tests."""
-        return self._process.pid
+        return self._process.process_id
 
     # ---- the end ----
 
@@ -215,7 +205,7 @@ class EngineChild:
         try:
             self._process.kill()
         except ProcessLookupError:  # it ended by itself a moment ago
-            log.debug("the engine's process %d was gone already", self._process.pid)
+            log.debug("the engine's process %d was gone already", self.process_id)
 
     def _fail_all(self, reason: str) -> None:
         error = Unavailable(
@@ -242,13 +232,12 @@ class EngineChild:
         status = await self._process.wait()
         reason = self._verdict or _describe(status) or reason
         self._fail_all(reason)
-        self._close_pipe()
+        self._process.orders.close()
         self.gone.set_result(reason)
 
     async def _read_reports(self) -> None:
-        pipe, decoder = self._process.stdout, FrameDecoder()
-        assert pipe is not None
-        while data := await pipe.read(READ_BYTES):
+        decoder = FrameDecoder()
+        while data := await self._process.reports.read(READ_BYTES):
             for frame in decoder.feed(data):
                 self._take(decode_report(frame))
 
@@ -292,10 +281,6 @@ class EngineChild:
             pending.set_exception(JackfieldError.from_record(report.error))
         else:
             pending.set_result(report.value)
-
-    def _close_pipe(self) -> None:
-        if self._process.stdin is not None:
-            self._process.stdin.close()
 
     # ---- watching ----
 
