@@ -9,17 +9,18 @@ The engine decides which page and which slot belongs to whom, and never looks in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from jackfield.program import Program
+from jackfield.program import Op, Program, Weight
 
 __all__ = [
     "Backend",
+    "CallTime",
     "Executable",
     "KvType",
     "Limits",
@@ -28,7 +29,9 @@ __all__ = [
     "OpenProgress",
     "SoftTokens",
     "Step",
+    "StepTimes",
     "TensorData",
+    "TimesCalls",
     "WeightSource",
 ]
 
@@ -218,6 +221,46 @@ class Executable(Protocol):
 
     def close(self) -> None:
         """Stop threads and release memory; the executable must not be used afterwards."""
+        ...
+
+
+@dataclass(frozen=True)
+class CallTime:
+    """How long one piece of a step's work took.
+
+    Attributes:
+        name: What ran, in the backend's own word.
+        ops: What it computes, as the backend runs it; none when it prepares what later calls read.
+        weights: The matrices it reads.
+    """
+
+    name: str
+    ops: tuple[Op, ...]
+    weights: tuple[Weight, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """A step taken apart.
+
+    Attributes:
+        logits: What ``Executable.step`` returns.
+        calls: In the order in which they ran.
+        own_s: What the backend itself takes before, between and after the calls of an ordinary step.
+    """
+
+    logits: F32
+    calls: Sequence[CallTime]
+    own_s: float
+
+
+@runtime_checkable
+class TimesCalls(Protocol):
+    """What an ``Executable`` may be as well; ``jackfield bench --profile`` uses it."""
+
+    def time_step(self, step: Step) -> StepTimes:
+        """Run a step as ``Executable.step`` does, but call by call, and time each; slower than ``step``."""
         ...
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from jackfield.backend import Limits, MemoryEstimate, OpenProgress, Step, WeightSource
+from jackfield.backend import Limits, MemoryEstimate, OpenProgress, Step, StepTimes, WeightSource
 from jackfield.errors import BackendError
 from jackfield.program import Op, Program
 from jackfield.program.ops import Embed, SoftEmbed
@@ -26,6 +27,7 @@ from jackfield_backends.cpu.plan import Plan
 from jackfield_backends.cpu.storage import Storage, memory_estimate, plan_buffers
 from jackfield_backends.cpu.table import DRIVERS, Call, CallTable, Crew
 from jackfield_backends.cpu.tables import StepTables
+from jackfield_backends.cpu.timing import TimedCalls
 
 __all__ = ["CpuExecutable", "Surveyed", "survey_program"]
 
@@ -83,32 +85,54 @@ class CpuExecutable:
         lower_ops(surveyed.ops, program, lowering)
         scratch = self._memory.take(lowering.scratch_bytes * limits.num_threads, "scratch")
         calls, self._counters = lowering.finish(scratch)
-        addresses = addresses_of(_kernels(calls), cache, progress)
-        self._stretches = _stretches(calls, addresses, self._memory)
+        self._calls, self._addresses = calls, addresses_of(_kernels(calls), cache, progress)
+        self._stretches = _stretches(calls, self._addresses, self._memory)
         interpreted = {type(stretch) for stretch in self._stretches if isinstance(stretch, Op)}
         self._references = references_of(program, interpreted)
         self._inputs = InterpretedInputs(self._storage, limits, weights, _EMPTY)
-        self._crew = Crew([addresses[driver] for driver in DRIVERS], limits.num_threads, self._memory)
+        drivers = [self._addresses[driver] for driver in DRIVERS]
+        self._crew = Crew(drivers, limits.num_threads, self._memory)
         self._effort = effort_of(surveyed.ops, weights, sum(_has_barrier(call) for call in calls))
         self._facts = _facts(limits, calls, self._memory, cache)
         tables = [op.weight.shape[0] for op in program.ops if isinstance(op, Embed | SoftEmbed)]
         self._num_tokens = min(tables, default=program.vocab_size)
         self._num_outputs = 0
+        self._timed: TimedCalls | None = None
 
     def step(self, step: Step) -> F32:
         """Run the program and return the logits ``[R, V]``, valid until the next call."""
+        alone = self._begin(step)
+        for stretch in self._stretches:
+            self._run(stretch, alone)
+        return self._logits()
+
+    def time_step(self, step: Step) -> StepTimes:
+        """Run a step call by call, and time each."""
+        if self._timed is None:
+            self._timed = TimedCalls(self._calls, self._addresses, self._memory)
+        started_s = time.perf_counter()
+        alone = self._begin(step)
+        own_s = time.perf_counter() - started_s
+        calls, entering_s = self._timed.run(lambda stretch: self._run(stretch, alone))
+        return StepTimes(self._logits(), calls, own_s + entering_s * len(self._stretches))
+
+    def _begin(self, step: Step) -> bool:
+        """Lay a step out for the kernels; tell whether one thread is to run it alone."""
         self._check(step)
         self._tables.fill(step)
         self._inputs.step = step
         for counters in self._counters:
             counters.fill(0)
-        alone = self._effort.num_threads(step, self._crew.num_threads) == 1
-        for stretch in self._stretches:
-            if isinstance(stretch, CallTable):
-                self._crew.run(stretch, alone=alone)
-            else:
-                self._references[type(stretch)](stretch, self._inputs)
         self._num_outputs = len(step.output_rows)
+        return self._effort.num_threads(step, self._crew.num_threads) == 1
+
+    def _run(self, stretch: CallTable | Op, alone: bool) -> None:
+        if isinstance(stretch, CallTable):
+            self._crew.run(stretch, alone=alone)
+        else:
+            self._references[type(stretch)](stretch, self._inputs)
+
+    def _logits(self) -> F32:
         return self._storage.rows(self._program.logits, self._num_outputs)
 
     def hidden(self) -> F32:

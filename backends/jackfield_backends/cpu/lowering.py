@@ -18,8 +18,9 @@ scratch its lowerers ask for, and then in earnest.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,7 +34,7 @@ from jackfield_backends.cpu.kernel import Kernel
 from jackfield_backends.cpu.memory import Arena, aligned
 from jackfield_backends.cpu.plan import Span
 from jackfield_backends.cpu.quantize import activation_bytes, lower_quantize
-from jackfield_backends.cpu.table import Argument, Call
+from jackfield_backends.cpu.table import Argument, Call, Origin
 from jackfield_backends.cpu.tables import StepTables
 
 __all__ = [
@@ -146,6 +147,8 @@ class Lowering:
         self._weights = weights
         self._memory = memory
         self._ops = Span(0, 0)
+        self._group: tuple[Op, ...] = ()
+        self._matrices: dict[int, Weight] = {}
         self._written: set[int] = set()
         self._prologue: dict[object, Any] = {}
         self._prologue_calls: list[Call] = []
@@ -156,6 +159,8 @@ class Lowering:
     def begin(self, first: int, ops: Sequence[Op]) -> None:
         """Say which ops are lowered from now on, and the number of the first."""
         self._ops = Span(first, first + len(ops) - 1)
+        self._group = tuple(ops)
+        self._matrices = {}
         self._written = {buffer.id for op in ops for buffer in op.writes}
 
     # ---- rows ----
@@ -182,7 +187,8 @@ class Lowering:
         """Return the place of a buffer's quantised copy; the first to ask gets the call that makes it."""
         if buffer.id not in self.copies:
             was_read = buffer.base is not None or buffer.id in self.rows_read
-            lower_quantize(self, buffer, self._begin_copy(buffer))
+            with self._preparing():
+                lower_quantize(self, buffer, self._begin_copy(buffer))
             if not was_read:
                 self.rows_read.discard(buffer.id)
         self.copies[buffer.id][0].last = self._ops.last
@@ -212,7 +218,8 @@ class Lowering:
         key = -1 - buffer.id
         if key not in self.copies:
             self.copies[key] = (replace(self._ops), num_bytes)
-            make(self._places.activations.get(key, 0))
+            with self._preparing():
+                make(self._places.activations.get(key, 0))
         self.copies[key][0].last = self._ops.last
         return self._places.activations.get(key, 0)
 
@@ -223,7 +230,9 @@ class Lowering:
         tensor = self._weights[weight.name]
         form = BLOCK_FORMATS[tensor.type_name]
         row_bytes = weight.shape[-1] // form.block_elements * form.block_bytes
-        return TensorPlace(tensor, tensor.data.ctypes.data + weight.row_start * row_bytes, row_bytes)
+        address = tensor.data.ctypes.data + weight.row_start * row_bytes
+        self._matrices[address] = weight
+        return TensorPlace(tensor, address, row_bytes)
 
     def vector(self, weight: Weight) -> int:
         """Return the address of a copy of a small weight as float32, its entries side by side.
@@ -278,7 +287,7 @@ class Lowering:
         """
         if key not in self._prologue:
             call, result = prepare()
-            self._prologue_calls.append(call)
+            self._prologue_calls.append(replace(call, origin=Origin(self._group)))
             self._prologue[key] = result
         return self._prologue[key]
 
@@ -292,7 +301,18 @@ class Lowering:
         """Append a call."""
         has_scratch = self._scratch_cells.ctypes.data in arguments
         assert barrier or not has_scratch, "the next call's parts would use the scratch of this one's"
-        self.calls.append(Call(kernel, arguments, barrier))
+        self.calls.append(Call(kernel, arguments, barrier, self._origin(arguments)))
+
+    def _origin(self, arguments: Sequence[Argument]) -> Origin:
+        weights = [weight for address, weight in self._matrices.items() if address in arguments]
+        return Origin(self._group, tuple(weights))
+
+    @contextlib.contextmanager
+    def _preparing(self) -> Iterator[None]:
+        """Let calls made meanwhile count for no op: what they make serves later ones as well."""
+        group, self._group = self._group, ()
+        yield
+        self._group = group
 
     def call_python(self, op: Op) -> None:
         """Append an op that runs its numpy reference."""

@@ -21,6 +21,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
+from jackfield.program import Op, Weight
 from jackfield_backends.cpu.atomic import (
     atomic_add,
     atomic_exchange,
@@ -33,7 +34,7 @@ from jackfield_backends.cpu.atomic import (
 from jackfield_backends.cpu.kernel import I64, Kernel, intrinsic, kernel, load_i64, routine, store_i64
 from jackfield_backends.cpu.memory import Arena
 
-__all__ = ["DRIVERS", "Argument", "Call", "CallTable", "Crew"]
+__all__ = ["DRIVERS", "Argument", "Call", "CallTable", "Crew", "Origin"]
 
 Argument = int | float | Kernel
 """What a call passes; a kernel passes its address, for a kernel that calls another."""
@@ -53,6 +54,17 @@ PARKED, SEEN, CALLED, THREAD_BYTES = 0, 8, 16, 64
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The ops that a call computes, none when it prepares what later calls read, and the matrices it reads."""
+
+    ops: tuple[Op, ...] = ()
+    weights: tuple[Weight, ...] = ()
+
+
+NOWHERE = Origin()
+
+
+@dataclass(frozen=True)
 class Call:
     """One entry of the table.
 
@@ -61,11 +73,13 @@ class Call:
         barrier: Whether all threads meet after it; ``False`` only where the next call neither reads what this
             one writes, nor writes what it reads, nor has thread scratch in common with it: that belongs to
             a part, and parts of both may be under way at once.
+        origin: What it is for, when somebody asks where the time goes.
     """
 
     kernel: Kernel
     arguments: tuple[Argument, ...]
     barrier: bool = True
+    origin: Origin = NOWHERE
 
     @property
     def kernels(self) -> Iterator[Kernel]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from jackfield.backend import Limits, Step, WeightSource
-from jackfield.program import Program
+from jackfield.backend import CallTime, Limits, Step, StepTimes, WeightSource
+from jackfield.program import Op, Program
 
 from .inputs import StepInputs
 from .lifetimes import last_reads
@@ -35,9 +36,29 @@ class ReferenceExecutable:
     def step(self, step: Step) -> F32:
         """Run every op and return the logits ``[R, V]``."""
         inputs = StepInputs(step, self._weights, self._memory)
+        for _ in self._run(inputs):
+            pass
+        return self._logits(inputs)
+
+    def time_step(self, step: Step) -> StepTimes:
+        """Run every op and time each."""
+        inputs = StepInputs(step, self._weights, self._memory)
+        calls: list[CallTime] = []
+        started_s = time.perf_counter()
+        for op in self._run(inputs):
+            seconds = time.perf_counter() - started_s
+            calls.append(CallTime(type(op).__name__, (op,), op.weights, seconds))
+            started_s = time.perf_counter()
+        return StepTimes(self._logits(inputs), calls, 0.0)
+
+    def _run(self, inputs: StepInputs) -> Iterator[Op]:
+        """Run the ops, and yield each when it is done."""
         for number, (op, reference) in enumerate(zip(self._program.ops, self._references, strict=True)):
             reference(op, inputs)
             inputs.release(self._last_reads.get(number, ()))
+            yield op
+
+    def _logits(self, inputs: StepInputs) -> F32:
         self._hidden = inputs.read(self._program.hidden)
         return inputs.read(self._program.logits)
 

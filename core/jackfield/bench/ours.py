@@ -10,7 +10,7 @@ from types import TracebackType
 
 import numpy as np
 
-from jackfield.backend import Backend, MachineRates, OpenProgress
+from jackfield.backend import Backend, Executable, MachineRates, OpenProgress
 from jackfield.bench.figures import BATCH_PROMPT, Figures, Workload
 from jackfield.bench.traffic import decode_bytes
 from jackfield.engine import Engine
@@ -23,12 +23,12 @@ from jackfield.service.events import FinishReason
 from jackfield.service.memory import resident_memory_bytes
 from jackfield.service.requests import Sampling
 
-__all__ = ["OurModel"]
+__all__ = ["OurModel", "TokenTimes", "wait_for"]
 
 WAIT_S = 600.0
 
 
-class _Sink:
+class TokenTimes:
     """Notes when each token came."""
 
     def __init__(self) -> None:
@@ -74,7 +74,11 @@ class _Sink:
 
 
 class OurModel:
-    """A model opened for measuring; a context manager."""
+    """A model opened for measuring; a context manager.
+
+    Attributes:
+        loaded: The model, opened for the workload.
+    """
 
     def __init__(
         self, path: str, backend: str, workload: Workload, progress: OpenProgress | None = None
@@ -82,7 +86,7 @@ class OurModel:
         started_s = time.perf_counter()
         most = workload.most_streams
         self._host = Host()
-        self._loaded = load_model(
+        self.loaded = load_model(
             path,
             self._host,
             backend,
@@ -91,13 +95,13 @@ class OurModel:
             ),
             progress,
         )
-        program = self._loaded.program
+        program = self.loaded.program
         self._vocab_size = program.vocab_size
-        self.backend = self._loaded.backend_name
-        self.decode_bytes = decode_bytes(program, self._loaded.checkpoint.tensors)
-        self._engine = self._make_engine(workload, None)
+        self.backend = self.loaded.backend_name
+        self.decode_bytes = decode_bytes(program, self.loaded.checkpoint.tensors)
+        self._engine = self.start_engine(self.loaded.executable, workload)
         # the two share pages, which is well while only one of them runs and none keeps prefixes
-        self._guessing = self._make_engine(workload, PromptLookup)
+        self._guessing = self.start_engine(self.loaded.executable, workload, PromptLookup)
         self._random = np.random.default_rng(0)
         self._ids = itertools.count()
         self._run(16, 2)
@@ -108,11 +112,14 @@ class OurModel:
         backend: Backend = self._host.backend(self.backend).load()()
         return backend.measure(num_threads)
 
-    def _make_engine(self, workload: Workload, make_drafter: MakeDrafter | None) -> Engine:
-        program = self._loaded.program
+    def start_engine(
+        self, executable: Executable, workload: Workload, make_drafter: MakeDrafter | None = None
+    ) -> Engine:
+        """Start one more engine on the model's executable, or on what stands for it; the caller's to stop."""
+        program = self.loaded.program
         engine = Engine(
-            self._loaded.executable,
-            self._loaded.limits,
+            executable,
+            self.loaded.limits,
             vocab_size=program.vocab_size,
             context_length=workload.longest,
             is_recurrent=program.is_recurrent,
@@ -144,9 +151,9 @@ class OurModel:
         """Decode the same text plainly and with guesses."""
         prompt = self._random_prompt(workload.prefill)
         plain = self._submit(prompt, workload.decode, self._engine)
-        _wait(plain)
+        wait_for(plain)
         guessed = self._submit(prompt, workload.decode, self._guessing)
-        _wait(guessed)
+        wait_for(guessed)
         return {
             "plain_tokens_per_s": plain.rate,
             "tokens_per_s": guessed.rate,
@@ -157,16 +164,15 @@ class OurModel:
     def _run(self, num_prompt: int, num_tokens: int) -> tuple[float, float]:
         """Return the seconds to the first token, and the tokens a second from there."""
         started_s = time.perf_counter()
-        sink = self._submit(self._random_prompt(num_prompt), num_tokens, self._engine)
-        _wait(sink)
+        sink = self.submit(num_prompt, num_tokens, self._engine)
+        wait_for(sink)
         return sink.moments_s[0] - started_s, sink.rate
 
     def _run_together(self, streams: int, num_tokens: int) -> float:
         """Return the tokens a second of all streams, while all of them decode."""
-        prompts = [self._random_prompt(BATCH_PROMPT) for _ in range(streams)]
-        sinks = [self._submit(prompt, num_tokens, self._engine) for prompt in prompts]
+        sinks = [self.submit(BATCH_PROMPT, num_tokens, self._engine) for _ in range(streams)]
         for sink in sinks:
-            _wait(sink)
+            wait_for(sink)
         start = max(sink.moments_s[0] for sink in sinks)
         stop = min(sink.moments_s[-1] for sink in sinks)
         between = sum(start < moment <= stop for sink in sinks for moment in sink.moments_s)
@@ -176,8 +182,12 @@ class OurModel:
         prompt: list[int] = self._random.integers(0, min(self._vocab_size, 1000), num_tokens).tolist()
         return prompt
 
-    def _submit(self, prompt: list[int], num_tokens: int, engine: Engine) -> _Sink:
-        sink = _Sink()
+    def submit(self, num_prompt: int, num_tokens: int, engine: Engine) -> TokenTimes:
+        """Let an engine write ``num_tokens`` after a random prompt; ``wait_for`` waits for the end."""
+        return self._submit(self._random_prompt(num_prompt), num_tokens, engine)
+
+    def _submit(self, prompt: list[int], num_tokens: int, engine: Engine) -> TokenTimes:
+        sink = TokenTimes()
         request = SequenceRequest(
             id=f"bench-{next(self._ids)}",
             prompt=prompt,
@@ -198,10 +208,11 @@ class OurModel:
     ) -> None:
         self._engine.stop()
         self._guessing.stop()
-        self._loaded.close()
+        self.loaded.close()
 
 
-def _wait(sink: _Sink) -> None:
+def wait_for(sink: TokenTimes) -> None:
+    """Wait until a sequence has ended; raises its error."""
     if not sink.done.wait(WAIT_S):
         raise JackfieldError(f"a measured sequence did not end within {WAIT_S:.0f} s")
     if sink.error is not None:

@@ -20,6 +20,8 @@ from jackfield.bench.busy import BusyCores
 from jackfield.bench.figures import Figures, Workload
 from jackfield.bench.ours import OurModel
 from jackfield.bench.peer import PeerModel
+from jackfield.bench.profile import check_picks_tokens, profile
+from jackfield.bench.profile_report import print_profiles
 from jackfield.bench.report import print_results, summarise
 from jackfield.bench.shapes import SHAPES, write_shape
 from jackfield.cli.doctor import usable_cores
@@ -45,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--guess", action="store_true", help="decode a text without and with guesses")
     parser.add_argument(
         "--busy", type=int, default=0, metavar="N", help="measure again beside so many busy processes"
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="show where the time of prompts and steps goes"
     )
     parser.add_argument("--runs", type=int, default=3, metavar="N", help="runs of each; the median counts")
     parser.add_argument("--against", choices=["llama.cpp"], help="measure this on the same file, in turn")
@@ -72,6 +77,8 @@ def execute(arguments: argparse.Namespace) -> int:
         print(json.dumps(results))
     else:
         print_results(results)
+        if arguments.profile:
+            print_profiles(results)
     if arguments.plot:
         from jackfield.bench.plot import draw
 
@@ -103,6 +110,8 @@ def _measure(path: str, workload: Workload, arguments: argparse.Namespace) -> di
     with contextlib.ExitStack() as opened:
         progress = opened.enter_context(LoadProgress(f"loading {os.path.basename(path)}"))
         model = opened.enter_context(OurModel(path, arguments.backend, workload, progress.report))
+        if arguments.profile:
+            check_picks_tokens(model)
         peer = None
         if arguments.against:
             peer = opened.enter_context(PeerModel(path, workload, arguments.peer_python))
@@ -113,7 +122,10 @@ def _measure(path: str, workload: Workload, arguments: argparse.Namespace) -> di
             if peer is not None:
                 peers.append(_run(peer, workload))
         best = max(rates, key=lambda rate: rate.read_bytes_per_s, default=None)
-        return summarise(path, model.backend, workload, ours, peers, best, model.decode_bytes)
+        results = summarise(path, model.backend, workload, ours, peers, best, model.decode_bytes)
+        if arguments.profile:
+            results["profile"] = [each.as_json() for each in profile(model, workload)]
+        return results
 
 
 def _run(model: OurModel | PeerModel, workload: Workload) -> Figures:
