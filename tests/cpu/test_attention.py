@@ -229,8 +229,8 @@ def test_steps_and_company_do_not_change_a_bit(open_long, heads, kv_heads, windo
 
 def test_parts_are_few_and_follow_from_the_position_alone() -> None:
     for position in (0, 511, 8191, 8192, 100_000, 2**20 - 1):
-        size = part_size.py_func(position, position, 0)
+        size = part_size(position, position, 0)
         assert size % SMALLEST_PART == 0
         assert position // size < SHARE
         assert size <= most_part_size(position + 1)
-        assert part_size.py_func(position, position, 1024) == SMALLEST_PART
+        assert part_size(position, position, 1024) == SMALLEST_PART

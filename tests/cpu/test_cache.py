@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jackfield.errors import BackendError, BackendUnavailable, ConfigError
-from jackfield_backends.cpu import compiler, isa, sources
+from jackfield_backends.cpu import compiler, isa, linking, sources
 from jackfield_backends.cpu.cache import ObjectCache, ObjectCode, default_directory
 from jackfield_backends.cpu.kernel import Kernel, KernelSpec, kernel, kernel_family
 from jackfield_backends.cpu.table import DRIVERS
@@ -44,7 +44,7 @@ def cache(cache_folder: Path) -> ObjectCache:
 @pytest.fixture
 def forgetful(monkeypatch):
     """Let this process forget what it has linked."""
-    monkeypatch.setattr(compiler, "_linked", {})
+    monkeypatch.setattr(linking, "_linked", {})
 
 
 def entries(folder: Path) -> list[Path]:
@@ -52,15 +52,15 @@ def entries(folder: Path) -> list[Path]:
 
 
 def test_a_compiled_kernel_is_found_again(cache, cache_folder, forgetful, monkeypatch) -> None:
-    compiler.addresses_of([WALK], cache)
+    linking.addresses_of([WALK], cache)
     assert len(entries(cache_folder)) == 1
-    compiler._linked.clear()
-    monkeypatch.setattr(compiler, "compile_kernel", pytest.fail)
-    assert compiler.addresses_of([WALK], ObjectCache(cache_folder))[WALK] > 0
+    linking._linked.clear()
+    monkeypatch.setattr(compiler, "compile_kernels", pytest.fail)
+    assert linking.addresses_of([WALK], ObjectCache(cache_folder))[WALK] > 0
 
 
 def test_the_folder_is_private(cache, cache_folder, forgetful) -> None:
-    compiler.addresses_of([WALK], cache)
+    linking.addresses_of([WALK], cache)
     for folder in (cache_folder, entries(cache_folder)[0].parent):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
@@ -77,13 +77,13 @@ def test_a_folder_of_others_is_closed_to_them_or_not_used(cache_folder, tmp_path
 
 @pytest.mark.parametrize("damage", [b"", b"not a kernel", None])
 def test_a_damaged_entry_is_built_again(cache, cache_folder, forgetful, damage: bytes | None) -> None:
-    compiler.addresses_of([WALK], cache)
+    linking.addresses_of([WALK], cache)
     (entry,) = entries(cache_folder)
     whole = entry.read_bytes()
     entry.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]) if damage is None else damage)
-    compiler._linked.clear()
+    linking._linked.clear()
     assert cache.load(WALK.spec) is None
-    assert compiler.addresses_of([WALK], cache)[WALK] > 0
+    assert linking.addresses_of([WALK], cache)[WALK] > 0
     assert ObjectCode.from_bytes(entries(cache_folder)[0].read_bytes()) is not None
 
 
@@ -91,7 +91,7 @@ def test_without_a_folder_kernels_are_compiled_all_the_same(tmp_path, forgetful)
     (tmp_path / "file").write_text("in the way")
     cache = ObjectCache(tmp_path / "file" / "kernels")
     assert cache.directory is None
-    assert compiler.addresses_of([WALK], cache)[WALK] > 0
+    assert linking.addresses_of([WALK], cache)[WALK] > 0
 
 
 def test_an_unwritable_folder_is_done_without(cache, cache_folder, forgetful, monkeypatch) -> None:
@@ -99,7 +99,7 @@ def test_an_unwritable_folder_is_done_without(cache, cache_folder, forgetful, mo
         raise PermissionError("read-only")
 
     monkeypatch.setattr(os, "replace", refuse)
-    assert compiler.addresses_of([WALK], cache)[WALK] > 0
+    assert linking.addresses_of([WALK], cache)[WALK] > 0
     assert cache.directory is None
 
 
@@ -138,7 +138,7 @@ def test_old_sources_make_room(cache, cache_folder, monkeypatch) -> None:
 
 def test_a_kernel_that_numba_refuses_is_named(cache, forgetful) -> None:
     with pytest.raises(BackendError, match=r"kernel .*:broken does not compile"):
-        compiler.addresses_of([broken], cache)
+        linking.addresses_of([broken], cache)
 
 
 def test_many_kernels_are_compiled_by_children_too(cache, cache_folder, forgetful, monkeypatch) -> None:
@@ -147,7 +147,7 @@ def test_many_kernels_are_compiled_by_children_too(cache, cache_folder, forgetfu
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
     told: list[tuple[str, int, int]] = []
     kernels: list[Kernel] = [*DRIVERS, numbered(1), numbered(2), numbered(3)]
-    found = compiler.addresses_of(kernels, cache, lambda *step: told.append(step))
+    found = linking.addresses_of(kernels, cache, lambda *step: told.append(step))
     assert len({*found.values()}) == 6
     assert told == [("compiling kernels", i, 6) for i in range(1, 7)]
     assert len(entries(cache_folder)) == 6
@@ -168,7 +168,7 @@ def test_a_dying_child_is_an_error_that_names_the_kernel(cache, forgetful, monke
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
     monkeypatch.setattr(sys, "executable", "/bin/true")
     with pytest.raises(BackendError, match="ended the compiler"):
-        compiler.addresses_of(DRIVERS, cache)
+        linking.addresses_of(DRIVERS, cache)
 
 
 def test_the_folder_is_the_users(monkeypatch, tmp_path) -> None:
@@ -194,3 +194,22 @@ def test_the_environment_chooses(monkeypatch) -> None:
 
 def test_a_spec_reads_as_a_place() -> None:
     assert str(KernelSpec("a.b", "c", (1, "f16"))) == "a.b:c(1, f16)"
+
+
+def test_kernels_of_the_cache_need_no_compiler(cache, cache_folder, forgetful) -> None:
+    """In the process that calls them numba is not even imported, so their code needs nothing of it."""
+    linking.addresses_of(DRIVERS, cache)
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from jackfield_backends.cpu.cache import ObjectCache\n"
+        "from jackfield_backends.cpu.linking import addresses_of\n"
+        "from jackfield_backends.cpu.memory import Arena\n"
+        "from jackfield_backends.cpu.table import DRIVERS, CallTable, Crew\n"
+        "addresses = addresses_of(DRIVERS, ObjectCache(Path(sys.argv[1])))\n"
+        "memory = Arena()\n"
+        "crew = Crew([addresses[driver] for driver in DRIVERS], 2, memory)\n"
+        "crew.run(CallTable([], addresses, memory))\n"
+        "crew.close()\n"
+        "sys.exit('numba' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(cache_folder)], timeout=60).returncode == 0

@@ -14,7 +14,6 @@ from jackfield.program import Buffer, Weight
 from jackfield.program.ops import Linear
 from jackfield.testing.blocks import encode
 from jackfield_backends.cpu import isa
-from jackfield_backends.cpu.compiler import use_isa
 from jackfield_backends.cpu.instructions import in_force
 from jackfield_backends.cpu.isa import Isa
 from jackfield_backends.cpu.linear import lower_linears
@@ -43,9 +42,9 @@ class Tensor:
 @pytest.fixture(params=["avx512", "avx2", "portable"])
 def chosen(request) -> Iterator[Isa]:
     """Put an instruction set in force; where it does not run, the best takes its place."""
-    use_isa(Isa(request.param) if request.param in isa.available() else None)
+    isa.use(Isa(request.param) if request.param in isa.available() else None)
     yield isa.current()
-    use_isa(None)
+    isa.use(None)
 
 
 def products(type_name: str, num_rows: int, width: int, counts=COUNTS) -> tuple[F32, dict[int, F32]]:

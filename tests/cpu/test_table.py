@@ -10,8 +10,8 @@ import pytest
 
 from jackfield_backends.cpu.atomic import atomic_add, take
 from jackfield_backends.cpu.cache import ObjectCache
-from jackfield_backends.cpu.compiler import addresses_of
 from jackfield_backends.cpu.kernel import arg, float_arg, kernel, load_i64, store_i64
+from jackfield_backends.cpu.linking import addresses_of
 from jackfield_backends.cpu.memory import ALIGNMENT, Arena
 from jackfield_backends.cpu.simd import load_f32, store_f32
 from jackfield_backends.cpu.table import DRIVERS, Call, CallTable, Crew

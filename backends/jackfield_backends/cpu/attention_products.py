@@ -11,14 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from numba import types
-from numba.core import cgutils
-
 from jackfield_backends.cpu import instructions
-from jackfield_backends.cpu.emit import F32, I8, I16, I32, I64, Totals, Value, vector_of, zeros
+from jackfield_backends.cpu.emit import F32, I8, I16, I32, I64, Totals, Value, loop, reserve, vector_of, zeros
 from jackfield_backends.cpu.isa import Isa
 from jackfield_backends.cpu.kv_layout import PANEL, SCALED
-from jackfield_backends.cpu.simd import operation
+from jackfield_backends.cpu.operation import i64, nothing, operation
 
 __all__ = ["BLOCK", "PANELS", "pass_rows", "score_tile", "tile_shape", "value_tile"]
 
@@ -65,8 +62,7 @@ def score_tile(rows: int, panels: int, kind: str) -> Callable[..., None]:
 
     def add(totals: Totals, queries: Value, starts: list[Value], ahead: list[Value], count: Value) -> None:
         """Add the products of ``count`` columns."""
-        with cgutils.for_range(queries.b, count.v) as loop:
-            d = queries.new(loop.index)
+        with loop(count) as d:
             keys = [_load_elements(start + d * step, kind) for start in starts]
             for start in ahead:
                 (start + d * step).prefetch(level=2)
@@ -81,8 +77,7 @@ def score_tile(rows: int, panels: int, kind: str) -> Callable[..., None]:
     ) -> None:
         """Add the products of all columns; those of a scale are summed without it first."""
         groups = (width + (SCALED - 1)) >> 5
-        with cgutils.for_range(queries.b, groups.v) as loop:
-            group = queries.new(loop.index)
+        with loop(groups) as group:
             first = group * SCALED
             quants = groups * (2 * PANEL) + first * step
             totals = Totals([zeros(queries.b, F32, PANEL) for _ in places])
@@ -94,7 +89,7 @@ def score_tile(rows: int, panels: int, kind: str) -> Callable[..., None]:
                     i = r * panels + p
                     sums.set(i, totals.get(i).fma(scale, sums.get(i)))
 
-    @operation(types.void, types.int64, types.int64, types.int64, types.int64)
+    @operation(nothing, i64, i64, i64, i64)
     def multiply(queries: Value, addresses: Value, width: Value, scores: Value) -> None:
         starts = [addresses.load(I64, 1, 8 * p) for p in range(panels)]
         ahead = [addresses.load(I64, 1, 8 * (PANELS + p)) for p in range(panels)]
@@ -130,30 +125,27 @@ def value_tile(rows: int, columns: int, all_columns: int, kind: str) -> Callable
             at = start + (first >> 5 << 1) + 2 * group
             halves = vector_of([(at + row_bytes * j).load(I16) for j in range(PANEL)])
             scales = instructions.half_to_float(halves)
-            cell = cgutils.alloca_once(weights.b, zeros(weights.b, F32, PANEL).type, size=rows)
+            cell = reserve(weights.b, zeros(weights.b, F32, PANEL).type, rows)
             place = weights.new(weights.b.ptrtoint(cell, I64))
             for r in range(rows):
                 place.store(weights.load(F32, PANEL, 4 * BLOCK * r) * scales, 4 * PANEL * r)
             places.append(place)
         return places
 
-    @operation(types.void, *[types.int64] * 8)
+    @operation(nothing, *[i64] * 8)
     def multiply(
         weights: Value, addresses: Value, first: Value, scales: Value, row_bytes: Value, num_keys: Value,
         shrinks: Value, out: Value,
     ) -> None:  # fmt: skip
-        b = weights.b
         shrink = [shrinks.load(F32, 1, 4 * r).splat(PANEL) for r in range(rows)]
         totals = Totals([out.load(F32, PANEL, 64 * (all_columns * r + c)) * shrink[r] for r, c in places])
-        with cgutils.for_range(b, ((num_keys + (PANEL - 1)) >> 4).v) as panels:
-            panel = weights.new(panels.index)
+        with loop((num_keys + (PANEL - 1)) >> 4) as panel:
             pair, panel_weights, distance = addresses + panel * 8, weights + panel * (4 * PANEL), BLOCK
             start, ahead = (pair.load(I64, 1, at) + scales + first * size for at in (0, 8 * PANELS))
             factors = [panel_weights]
             if kind == "q8_0":
                 factors, distance = scaled_weights(panel_weights, pair.load(I64), row_bytes, first), PANEL
-            with cgutils.for_range(b, _at_most(num_keys - panel * PANEL, PANEL).v) as loop:
-                j = weights.new(loop.index)
+            with loop(_at_most(num_keys - panel * PANEL, PANEL)) as j:
                 at = j * row_bytes
                 values = [_load_elements(start + at + PANEL * size * c, kind) for c in range(columns)]
                 for c in range(0, columns if rows <= FEW else 0, line):

@@ -11,11 +11,11 @@ Source: Milakov & Gimelshein 2018, arXiv:1805.02867.
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 
 from jackfield_backends.cpu.emit import I32, Value, constant
 from jackfield_backends.cpu.kernel import routine
 from jackfield_backends.cpu.kv_layout import PANEL
+from jackfield_backends.cpu.operation import i64, operation
 from jackfield_backends.cpu.simd import (
     exp,
     exp_one,
@@ -25,7 +25,6 @@ from jackfield_backends.cpu.simd import (
     load_f32,
     load_f32x16,
     maximum,
-    operation,
     splat,
     store_f32,
     store_f32x16,
@@ -40,7 +39,7 @@ F0 = np.float32(0)
 SUMS_BYTES = 64  # a cache line, for the sake of what follows
 
 
-@operation(f32x16, f32x16, types.int64, types.int64)
+@operation(f32x16, f32x16, i64, i64)
 def keep_between(value: Value, start: Value, stop: Value) -> Value:
     """Keep lanes from ``start`` to ``stop``, mask the others."""
     numbers = constant(value.b, I32, list(range(16)), 16)

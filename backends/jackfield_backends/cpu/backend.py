@@ -11,7 +11,6 @@ from jackfield.program import Program
 from jackfield.program.ops import Embed, ExpertFeedForward, Linear
 from jackfield_backends.cpu import isa
 from jackfield_backends.cpu.cache import ObjectCache
-from jackfield_backends.cpu.compiler import use_isa
 from jackfield_backends.cpu.embed import PLAIN
 from jackfield_backends.cpu.executable import CpuExecutable, Surveyed, survey_program
 from jackfield_backends.cpu.formats import FORMATS
@@ -108,7 +107,7 @@ class CpuBackend:
         return self._surveyed[1]
 
     def _choose(self) -> None:
-        use_isa(None if self._instruction_set is None else isa.named(self._instruction_set))
+        isa.use(None if self._instruction_set is None else isa.named(self._instruction_set))
 
 
 def _refusal(limits: Limits) -> str | None:

@@ -30,7 +30,7 @@ __all__ = ["ENVIRONMENT", "ObjectCache", "ObjectCode", "default_directory"]
 log = logging.getLogger("jackfield.cpu")
 
 ENVIRONMENT = "JACKFIELD_CACHE_DIR"
-MAGIC = b"jackfield kernel 1\n"
+MAGIC = b"jackfield kernel 2\n"
 COMPILERS_KEPT = 4
 SOURCES_KEPT = 3
 DIGEST_BYTES = 32

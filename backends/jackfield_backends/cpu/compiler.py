@@ -1,4 +1,4 @@
-"""Kernels to addresses: from memory, from the cache, or compiled, in several processes when there are many.
+"""Compiling kernels, in several processes when there are many.
 
 As a program (``python -m jackfield_backends.cpu.compiler``) it compiles what its parent names, a line of JSON each.
 A child that dies takes no server with it: LLVM ends the process when it meets an instruction the target lacks.
@@ -8,44 +8,27 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import functools
 import importlib
 import os
 import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import cast
 
-import llvmlite.binding as llvm
 import msgspec
-import numba
-from numba.core.registry import cpu_target
-from numba.core.runtime import rtsys
 
-from jackfield.backend import OpenProgress
 from jackfield.errors import BackendError
 from jackfield_backends.cpu import isa
-from jackfield_backends.cpu.atomic import YIELD
-from jackfield_backends.cpu.cache import ObjectCache, ObjectCode
-from jackfield_backends.cpu.isa import Isa
-from jackfield_backends.cpu.kernel import (
-    OPTIONS,
-    SIGNATURE,
-    Kernel,
-    KernelFamily,
-    KernelSpec,
-    forget_routines,
-)
+from jackfield_backends.cpu.cache import ObjectCode
+from jackfield_backends.cpu.jit import compile_kernel
+from jackfield_backends.cpu.kernel import Kernel, KernelFamily, KernelSpec
 
-__all__ = ["addresses_of", "compile_kernel", "use_isa"]
+__all__ = ["compile_kernels"]
 
 MAX_PROCESSES = 8
 WORTH_A_PROCESS = 6  # kernels: importing numba in a child takes as long as compiling a few
-NEEDED_SYMBOLS = ("memcpy", "memset", "memmove", "NRT_Free", "numba_unpickle", YIELD)
-_linked: dict[tuple[Kernel, Isa], int] = {}
-_engines: list[Any] = []  # they own the code
 
 
 class Answer(msgspec.Struct):
@@ -56,104 +39,37 @@ class Answer(msgspec.Struct):
     error: str = ""
 
 
-def addresses_of(
-    kernels: Iterable[Kernel], cache: ObjectCache, progress: OpenProgress | None = None
-) -> Mapping[Kernel, int]:
-    """Return the address of each kernel, compiling those that nobody has compiled yet.
+def compile_kernels(missing: list[Kernel]) -> Iterator[tuple[Kernel, ObjectCode]]:
+    """Yield the code of each kernel as soon as there is some.
 
     Raises:
-        BackendError: A kernel does not compile.
+        BackendError: The first kernel that does not compile, when all others are done.
     """
-    wanted = list(dict.fromkeys(kernels))
-    missing = [kernel for kernel in wanted if not _find(kernel, cache)]
-    if missing:
-        _Compilation(missing, cache, progress).run()
-    return {kernel: _linked[kernel, isa.current()] for kernel in wanted}
-
-
-def use_isa(chosen: Isa | None) -> None:
-    """Put an instruction set in force for what is compiled from now on."""
-    before = isa.current()
-    isa.use(chosen)
-    if isa.current() is not before:
-        forget_routines()
-
-
-def compile_kernel(kernel: Kernel) -> ObjectCode:
-    """Compile one kernel here.
-
-    Raises:
-        BackendError: numba or LLVM refuses it.
-    """
-    options = {key: value for key, value in OPTIONS.items() if key != "nopython"}
-    try:
-        compiled = numba.cfunc(SIGNATURE, **options)(kernel.function)
-    except Exception as error:
-        raise BackendError(
-            f"kernel {kernel.spec} does not compile: {type(error).__name__}: {error}"
-        ) from error
-    return ObjectCode(compiled.native_name, compiled._library._get_compiled_object())
-
-
-def _find(kernel: Kernel, cache: ObjectCache) -> bool:
-    if (kernel, isa.current()) in _linked:
-        return True
-    code = cache.load(kernel.spec)
-    if code is not None:
-        _link(kernel, code)
-    return code is not None
-
-
-def _link(kernel: Kernel, code: ObjectCode) -> None:
-    """Load an object file. An engine each: helpers of one name in two files need not be the same."""
-    _open_process_symbols()
-    target = llvm.Target.from_default_triple().create_target_machine(jit=True)
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code.data))
-    engine.finalize_object()
-    _engines.append(engine)
-    _linked[kernel, isa.current()] = engine.get_function_address(code.symbol)
-
-
-@functools.cache
-def _open_process_symbols() -> None:
-    """Let object files find libc and numba's run-time library, as after a compilation in this process.
-
-    LLVM stops at the first symbol it does not find and leaves the rest of the file's at 0, to be called.
-    """
-    rtsys.initialize(cpu_target.target_context)
-    missing = [name for name in NEEDED_SYMBOLS if not llvm.address_of_symbol(name)]
-    if missing:
-        raise BackendError(f"compiled kernels cannot call {', '.join(missing)}; use --backend reference")
+    return _Compilation(missing).run()
 
 
 class _Compilation:
     """Compile what is missing; children and this process take kernels from one queue."""
 
-    def __init__(self, missing: list[Kernel], cache: ObjectCache, progress: OpenProgress | None) -> None:
+    def __init__(self, missing: list[Kernel]) -> None:
         self._waiting: queue.SimpleQueue[Kernel] = queue.SimpleQueue()
         for kernel in missing:
             self._waiting.put(kernel)
         self._done: queue.SimpleQueue[tuple[Kernel, ObjectCode | BackendError | None]] = queue.SimpleQueue()
         self._total = len(missing)
-        self._cache = cache
-        self._progress = progress
 
-    def run(self) -> None:
+    def run(self) -> Iterator[tuple[Kernel, ObjectCode]]:
         """Compile all; the first error is raised when every child has ended."""
         helpers = [threading.Thread(target=self._serve_child) for _ in range(self._num_children())]
         for helper in helpers:
             helper.start()
         errors: list[BackendError] = []
-        for num_done in range(1, self._total + 1):
+        for _ in range(self._total):
             kernel, result = self._next_result()
             if isinstance(result, BackendError):
                 errors.append(result)
-                continue
-            self._cache.save(kernel.spec, result)
-            _link(kernel, result)
-            if self._progress is not None:
-                self._progress("compiling kernels", num_done, self._total)
+            else:
+                yield kernel, result
         for helper in helpers:
             helper.join()
         if errors:

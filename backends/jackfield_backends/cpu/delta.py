@@ -19,17 +19,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import types
-from numba.core import cgutils
-
 from jackfield.program.ops import DeltaRule
 from jackfield_backends.cpu import isa
-from jackfield_backends.cpu.emit import F32, Totals, Value, zeros
+from jackfield_backends.cpu.emit import F32, Totals, Value, loop, zeros
 from jackfield_backends.cpu.instructions import store_masked
 from jackfield_backends.cpu.isa import Isa
 from jackfield_backends.cpu.kernel import arg, float_arg, kernel_family, load_i64, routine
 from jackfield_backends.cpu.lowering import Lowering, lowers
-from jackfield_backends.cpu.simd import exp_one, first_lanes, load_f32, load_i32, operation, prefetch_span
+from jackfield_backends.cpu.operation import f32, i64, nothing, operation
+from jackfield_backends.cpu.simd import exp_one, first_lanes, load_f32, load_i32, prefetch_span
 
 __all__ = ["delta"]
 
@@ -42,11 +40,10 @@ COLUMNS = {Isa.AVX512: 64, Isa.AVX2: 32, Isa.NEON: 32, Isa.PORTABLE: 32}
 def first_pass(vectors: int) -> Callable[..., None]:
     """Make the sum Sᵀk of 16 * ``vectors`` columns: state, bytes between its rows, P, k, held."""
 
-    @operation(types.void, *[types.int64] * 5)
+    @operation(nothing, *[i64] * 5)
     def walk(state: Value, row_bytes: Value, rows: Value, k: Value, held: Value) -> None:
         totals = Totals([zeros(state.b, F32, LANES) for _ in range(vectors)])
-        with cgutils.for_range(state.b, rows.v) as loop:
-            p = state.new(loop.index)
+        with loop(rows) as p:
             at, weight = state + p * row_bytes, (k + p * 4).load(F32).splat(LANES)
             for i in range(vectors):
                 totals.set(i, at.load(F32, LANES, 64 * i).fma(weight, totals.get(i)))
@@ -64,7 +61,7 @@ def token_pass(vectors: int) -> Callable[..., None]:
     token's), decay, β, scale, out, columns to write.
     """
 
-    @operation(types.void, *[types.int64] * 8, *[types.float32] * 3, types.int64, types.int64)
+    @operation(nothing, *[i64] * 8, *[f32] * 3, i64, i64)
     def walk(
         state: Value, row_bytes: Value, rows: Value, k: Value, v: Value, q: Value, next_k: Value, held: Value,
         decay: Value, beta: Value, scale: Value, out: Value, count: Value,
@@ -73,8 +70,7 @@ def token_pass(vectors: int) -> Callable[..., None]:
         shrink, gain = decay.splat(LANES), beta.splat(LANES)
         errors = [(v.load(F32, LANES, 64 * i) - held.load(F32, LANES, 64 * i) * shrink) * gain for i in span]
         seen, sums = (Totals([zeros(b, F32, LANES) for _ in span]) for _ in range(2))
-        with cgutils.for_range(b, rows.v) as loop:
-            p = state.new(loop.index)
+        with loop(rows) as p:
             at = state + p * row_bytes
             key, query, next_key = ((each + p * 4).load(F32).splat(LANES) for each in (k, q, next_k))
             for i in span:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import types
 
 from jackfield.gguf import BLOCK_FORMATS
 from jackfield.program.ops import Embed, SoftEmbed
@@ -22,13 +21,13 @@ from jackfield_backends.cpu.emit import F32, Value
 from jackfield_backends.cpu.formats import FORMATS
 from jackfield_backends.cpu.kernel import arg, float_arg, kernel_family, load_i64, routine, store_i64
 from jackfield_backends.cpu.lowering import Lowering, lowers
+from jackfield_backends.cpu.operation import i64, nothing, operation
 from jackfield_backends.cpu.simd import (
     load_bf16_f32x16,
     load_f16_f32x16,
     load_f32,
     load_f32x16,
     load_i32,
-    operation,
     splat,
     store_f32x16,
     store_first,
@@ -52,7 +51,7 @@ def unpacker(type_name: str) -> Callable[[int, int], None]:
     """Make a function that writes a block's columns as float32: addresses of the block and of the columns."""
     form = FORMATS[type_name]
 
-    @operation(types.void, types.int64, types.int64)
+    @operation(nothing, i64, i64)
     def unpack(block: Value, out: Value) -> None:
         scales, minima = form.scales(block)
         for j in range(form.num_sub_blocks):

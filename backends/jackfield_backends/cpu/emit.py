@@ -6,34 +6,41 @@ Integers are shifted logically; everything else follows the element type.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils
 
 __all__ = [
     "F16",
     "F32",
+    "F64",
     "I1",
     "I8",
     "I16",
     "I32",
     "I64",
+    "VOID",
     "Totals",
     "Value",
     "bits_of",
     "call",
     "constant",
     "data_address",
+    "function",
     "join",
     "lanes_of",
+    "loop",
+    "reserve",
     "vector_of",
     "zeros",
 ]
 
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
-F16, F32 = ir.HalfType(), ir.FloatType()
+F16, F32, F64 = ir.HalfType(), ir.FloatType(), ir.DoubleType()
+VOID = ir.VoidType()
+FLOAT_BITS = {F16: 16, F32: 32, F64: 64}
 Element = Any
 NAMES = {F16: "f16", F32: "f32", I8: "i8", I16: "i16", I32: "i32", I64: "i64"}
 
@@ -187,9 +194,8 @@ class Value:
 
     def bits(self, element: Element) -> Value:
         """Return the same bits as lanes of another element."""
-        width = {F16: 16, F32: 32}
-        have = width.get(self.element) or self.element.width
-        want = width.get(element) or element.width
+        have = FLOAT_BITS.get(self.element) or self.element.width
+        want = FLOAT_BITS.get(element) or element.width
         return self.new(self.b.bitcast(self.v, lanes_of(element, self.count * have // want)))
 
     def signed(self, element: Element) -> Value:
@@ -203,9 +209,10 @@ class Value:
     def _convert(self, element: Element, widen: str, from_integer: str) -> Value:
         if self.element == element:
             return self
-        if self.is_float:
-            steps = {F16: "fptrunc", F32: "fpext"}
-            name = steps.get(element, "fptosi")
+        if self.is_float and element in FLOAT_BITS:
+            name = "fptrunc" if FLOAT_BITS[element] < FLOAT_BITS[self.element] else "fpext"
+        elif self.is_float:
+            name = "fptosi"
         elif isinstance(element, ir.IntType):
             name = widen if element.width > self.element.width else "trunc"
         else:
@@ -238,11 +245,10 @@ class Value:
 
     def prefetch(self, offset: int = 0, level: int = 1) -> None:
         """Ask for a cache line: into level 1, or only into level 2."""
-        kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
-        function = cgutils.get_or_insert_function(self.b.module, kind, "llvm.prefetch.p0")
+        kind = ir.FunctionType(VOID, [I8.as_pointer(), I32, I32, I32])
         locality = {1: 3, 2: 2}[level]
         constants = [ir.Constant(I32, x) for x in (0, locality, 1)]
-        self.b.call(function, [self._pointer(I8, offset), *constants])
+        self.b.call(function(self.b, "llvm.prefetch.p0", kind), [self._pointer(I8, offset), *constants])
 
     def _pointer(self, kind: Any, offset: int) -> Any:
         address = (self + offset).v if offset else self.v
@@ -265,8 +271,39 @@ def zeros(builder: Any, element: Element, count: int) -> Value:
 def call(builder: Any, name: str, result: Any, arguments: Sequence[Value]) -> Value:
     """Call an LLVM intrinsic or a function of the C library."""
     kind = ir.FunctionType(result, [argument.type for argument in arguments])
-    function = cgutils.get_or_insert_function(builder.module, kind, name)
-    return Value(builder, builder.call(function, [argument.v for argument in arguments]))
+    return Value(builder, builder.call(function(builder, name, kind), [argument.v for argument in arguments]))
+
+
+def function(builder: Any, name: str, kind: Any) -> Any:
+    """Return a function of that name and type, declared in the module if it is not."""
+    found = builder.module.globals.get(name)
+    return ir.Function(builder.module, kind, name) if found is None else found
+
+
+def reserve(builder: Any, kind: Any, count: int = 1) -> Any:
+    """Return a pointer to memory for ``count`` values, the function's while it runs; LLVM makes registers of it."""
+    with builder.goto_entry_block():
+        pointer = builder.alloca(kind, size=ir.Constant(I64, count))
+        builder.store(ir.Constant(kind, None), pointer)
+    return pointer
+
+
+@contextmanager
+def loop(stop: Value, start: Value | int = 0, step: Value | int = 1) -> Iterator[Value]:
+    """Repeat what is written inside, for the values from ``start`` to below ``stop``."""
+    builder = stop.b
+    before = builder.basic_block
+    asks, body, after = (builder.append_basic_block(f"loop.{part}") for part in ("asks", "body", "after"))
+    builder.branch(asks)
+    builder.position_at_end(asks)
+    i = stop.new(builder.phi(stop.type))
+    builder.cbranch(i.compare("<", stop).v, body, after)
+    builder.position_at_end(body)
+    yield i
+    i.v.add_incoming(stop._fit(start), before)
+    i.v.add_incoming(builder.add(i.v, stop._fit(step), flags=["nsw"]), builder.basic_block)
+    builder.branch(asks)
+    builder.position_at_end(after)
 
 
 def vector_of(scalars: Sequence[Value]) -> Value:
@@ -304,7 +341,7 @@ class Totals:
 
     def __init__(self, starts: Sequence[Value]) -> None:
         self._builder = starts[0].b
-        self._cells = [cgutils.alloca_once(self._builder, start.type) for start in starts]
+        self._cells = [reserve(self._builder, start.type) for start in starts]
         for i, start in enumerate(starts):
             self.set(i, start)
 

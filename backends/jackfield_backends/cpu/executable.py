@@ -15,10 +15,10 @@ from jackfield.program import Op, Program
 from jackfield.program.ops import Embed, SoftEmbed
 from jackfield_backends.cpu import isa
 from jackfield_backends.cpu.cache import ObjectCache
-from jackfield_backends.cpu.compiler import addresses_of
 from jackfield_backends.cpu.effort import effort_of
 from jackfield_backends.cpu.interpreted import InterpretedInputs, references_of
 from jackfield_backends.cpu.kernel import Kernel
+from jackfield_backends.cpu.linking import addresses_of
 from jackfield_backends.cpu.lower import lower_ops
 from jackfield_backends.cpu.lowering import Lowering, PythonCall
 from jackfield_backends.cpu.memory import Arena

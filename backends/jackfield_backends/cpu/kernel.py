@@ -1,8 +1,8 @@
 """Native functions and how kernels reach their arguments.
 
 A *kernel* is what the table of calls holds: a native function ``(args, thread, num_threads)`` that every
-thread calls at the same place of the step. ``args`` is the address of its int64 arguments. A *routine* is a
-jitted function that kernels call.
+thread calls at the same place of the step. ``args`` is the address of its int64 arguments. A *routine* is
+a function that kernels call.
 
 Kernels are compiled when a program first needs them, one object file each, and kept in ``ObjectCache``. They
 see raw addresses only: no Python object, no allocation, no exception.
@@ -12,37 +12,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
+from typing import Generic, ParamSpec, TypeVar, cast
 
-import numba
-import numba.extending
-from llvmlite import ir
-from numba import types
+from jackfield_backends.cpu.emit import F32, F64, I64, Value
+from jackfield_backends.cpu.operation import f32, i64, nothing, operation
 
 __all__ = [
-    "OPTIONS",
     "Kernel",
     "KernelFamily",
     "KernelSpec",
+    "Routine",
     "arg",
     "float_arg",
-    "forget_routines",
-    "intrinsic",
     "kernel",
     "kernel_family",
     "load_i64",
     "routine",
     "store_i64",
 ]
-
-SAFE_FASTMATH = {"contract", "nsz"}  # NaN and infinity keep their meaning, and sums their order
-OPTIONS: dict[str, Any] = {
-    "nopython": True,
-    "error_model": "numpy",
-    "boundscheck": False,
-    "fastmath": SAFE_FASTMATH,
-}
-SIGNATURE = types.void(types.int64, types.int64, types.int64)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,7 +52,7 @@ class KernelSpec:
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """A function for the table; it is compiled by ``compiler.compile_kernels``, not here."""
+    """A function for the table; it is compiled by ``jit.compile_kernel``, not here."""
 
     spec: KernelSpec
     function: KernelFunction
@@ -100,85 +87,44 @@ def kernel_family(factory: Callable[P, KernelFunction]) -> KernelFamily[P]:
     return KernelFamily(factory)
 
 
-class _Dispatcher(Protocol):
-    def _reset_overloads(self) -> None: ...
-    def _make_finalizer(self) -> Callable[[], None]: ...
+@dataclass(frozen=True, eq=False)
+class Routine(Generic[P, R]):
+    """A function that kernels call; the interpreter may call it as well, unless it uses operations."""
+
+    function: Callable[P, R]
+
+    def __call__(self, *parameters: P.args, **keywords: P.kwargs) -> R:
+        """Call the function as it is written."""
+        return self.function(*parameters, **keywords)
 
 
-_routines: list[_Dispatcher] = []
-
-
-def routine(function: Callable[P, R]) -> Callable[P, R]:
+def routine(function: Callable[P, R]) -> Routine[P, R]:
     """Declare a function that kernels call; LLVM inlines it where that pays."""
-    dispatcher = numba.njit(**{key: value for key, value in OPTIONS.items() if key != "nopython"})(function)
-    _routines.append(dispatcher)
-    return cast("Callable[P, R]", dispatcher)
+    return Routine(function)
 
 
-def forget_routines() -> None:
-    """Drop the compiled forms of all routines: another instruction set is in force."""
-    for dispatcher in _routines:
-        dispatcher._make_finalizer()()
-        dispatcher._reset_overloads()
+# Operations, because a routine is compiled once for every constant it is called with.
 
 
-def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Declare a function that emits LLVM code: ``numba.extending.intrinsic``, typed."""
-    return cast("Callable[..., Any]", numba.extending.intrinsic(function))
-
-
-I64 = ir.IntType(64)
-F64 = ir.DoubleType()
-
-
-def _word(builder: Any, address: Any, element: Any) -> Any:
-    return builder.inttoptr(address, element.as_pointer())
-
-
-def _argument(builder: Any, values: Any, element: Any) -> Any:
-    offset = builder.mul(values[1], ir.Constant(I64, 8))
-    return builder.load(_word(builder, builder.add(values[0], offset), element), align=8)
-
-
-# Intrinsics, because a jitted function is compiled once for every constant it is called with.
-
-
-@intrinsic
-def arg(typing_context: Any, args: Any, i: Any) -> Any:
+@operation(i64, i64, i64)
+def arg(args: Value, i: Value) -> Value:
     """Return argument ``i`` of a kernel."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return _argument(builder, values, I64)
-
-    return types.int64(types.int64, types.int64), generate
+    return (args + i * 8).load(I64)
 
 
-@intrinsic
-def float_arg(typing_context: Any, args: Any, i: Any) -> Any:
+@operation(f32, i64, i64)
+def float_arg(args: Value, i: Value) -> Value:
     """Return argument ``i`` of a kernel, passed as a Python float, as float32."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return builder.fptrunc(_argument(builder, values, F64), ir.FloatType())
-
-    return types.float32(types.int64, types.int64), generate
+    return (args + i * 8).load(F64).signed(F32)
 
 
-@intrinsic
-def load_i64(typing_context: Any, address: Any) -> Any:
+@operation(i64, i64)
+def load_i64(address: Value) -> Value:
     """Return the int64 at an address."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return builder.load(_word(builder, values[0], I64), align=8)
-
-    return types.int64(types.int64), generate
+    return address.load(I64)
 
 
-@intrinsic
-def store_i64(typing_context: Any, address: Any, value: Any) -> Any:
+@operation(nothing, i64, i64)
+def store_i64(address: Value, value: Value) -> None:
     """Store an int64 at an address."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        builder.store(values[1], _word(builder, values[0], I64), align=8)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), generate
+    address.store(value)

@@ -20,13 +20,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import types
-from numba.core import cgutils
+from llvmlite import ir
 
 from jackfield.program import Weight
 from jackfield.program.ops import Linear
 from jackfield_backends.cpu.atomic import take
-from jackfield_backends.cpu.emit import I8, Value
+from jackfield_backends.cpu.emit import I1, I8, I64, Value
 from jackfield_backends.cpu.formats import FORMATS
 from jackfield_backends.cpu.fused import LinearAdd
 from jackfield_backends.cpu.instructions import in_force
@@ -43,6 +42,7 @@ from jackfield_backends.cpu.linear_float import (
 from jackfield_backends.cpu.linear_panels import PANEL_ROWS, multiply_kernel, panel_kind, unpack_kernel
 from jackfield_backends.cpu.linear_quads import quad_kernel
 from jackfield_backends.cpu.linear_rows import row_products
+from jackfield_backends.cpu.operation import i64, nothing, operation
 from jackfield_backends.cpu.quantize import (
     BLOCK,
     FEW_TOKENS,
@@ -51,7 +51,7 @@ from jackfield_backends.cpu.quantize import (
     TILE,
     slot_bytes,
 )
-from jackfield_backends.cpu.simd import load_f32, load_f32x16, operation, store_f32, store_f32x16
+from jackfield_backends.cpu.simd import load_f32, load_f32x16, store_f32, store_f32x16
 from jackfield_backends.cpu.table import Argument, call_kernel
 
 if TYPE_CHECKING:
@@ -151,11 +151,12 @@ def _panels_at(row_bytes: int) -> int:
 # ---- kernels -------------------------------------------------------------------------------------
 
 
-@operation(types.void, types.int64, types.int64, types.int64)
+@operation(nothing, i64, i64, i64)
 def copy_bytes(target: Value, source: Value, count: Value) -> None:
     """Copy bytes that do not overlap."""
     pointers = [target.b.inttoptr(a.v, I8.as_pointer()) for a in (target, source)]
-    cgutils.raw_memcpy(target.b, *pointers, count.v, 1)
+    copy = target.b.module.declare_intrinsic("llvm.memcpy", [*(pointer.type for pointer in pointers), I64])
+    target.b.call(copy, [*pointers, count.v, ir.Constant(I1, 0)])
 
 
 @routine

@@ -12,15 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from numba import types
-from numba.core import cgutils
-
-from jackfield_backends.cpu.emit import F32, I16, I32, Value, join, lanes_of, vector_of, zeros
+from jackfield_backends.cpu.emit import F32, I16, I32, Value, join, lanes_of, loop, reserve, vector_of, zeros
 from jackfield_backends.cpu.instructions import in_force, load_half
 from jackfield_backends.cpu.kernel import Kernel, arg, kernel, kernel_family, load_i64, routine
 from jackfield_backends.cpu.linear_panels import PANEL_ROWS, ROW_PAIRS, transposed
+from jackfield_backends.cpu.operation import i64, nothing, operation
 from jackfield_backends.cpu.quantize import QUAD, TILE
-from jackfield_backends.cpu.simd import load_f32, operation, store_f32
+from jackfield_backends.cpu.simd import load_f32, store_f32
 
 __all__ = [
     "ELEMENT_BYTES",
@@ -93,9 +91,7 @@ class _RowProduct:
         stop: Value,
         lanes: int,
     ) -> None:
-        step = start.constant(lanes * len(cells[0]))
-        with cgutils.for_range_slice(row.b, start.v, stop.v, step.v) as (index, _):
-            k = row.new(index)
+        with loop(stop, start, lanes * len(cells[0])) as k:
             p = row + k * self.size
             for line in range(0, lanes * len(cells[0]) * self.size, 64) if lanes > 1 else ():
                 p.prefetch(PREFETCH + line)
@@ -107,7 +103,7 @@ class _RowProduct:
 
 
 def _cell(builder: Any, count: int) -> Any:
-    cell = cgutils.alloca_once(builder, lanes_of(F32, count))
+    cell = reserve(builder, lanes_of(F32, count))
     builder.store(zeros(builder, F32, count).v, cell)
     return cell
 
@@ -145,7 +141,7 @@ def float_rows(type_name: str, num_tokens: int, at_once: int) -> Callable[[int, 
 
 
 def _row_product(type_name: str, num_tokens: int) -> Callable[[int, int, int, int, int, int], None]:
-    @operation(types.void, *[types.int64] * 6)
+    @operation(nothing, *[i64] * 6)
     def row_product(row: Value, width: Value, x: Value, x_step: Value, out: Value, out_step: Value) -> None:
         _RowProduct(type_name, num_tokens).write(row, width, x, x_step, out, out_step)
 
@@ -174,7 +170,7 @@ def float_panels(type_name: str) -> Callable[[int, int, int], None]:
 
 
 def _unpack_columns(type_name: str, count: int) -> Callable[[int, int, int], None]:
-    @operation(types.void, types.int64, types.int64, types.int64)
+    @operation(nothing, i64, i64, i64)
     def unpack(weights: Value, row_bytes: Value, panel: Value) -> None:
         rows = [_load(weights + row_bytes * r, type_name, count) for r in range(PANEL_ROWS)]
         if count == 1:
@@ -233,12 +229,11 @@ def float_multiply(num_tokens: int, lanes: int, tile: int) -> Callable[[int, int
 
 
 def _product(lanes: int, num_tokens: int) -> Callable[[int, int, int, int], None]:
-    @operation(types.void, *[types.int64] * 4)
+    @operation(nothing, *[i64] * 4)
     def product(panel: Value, width: Value, x: Value, out: Value) -> None:
         builder = panel.b
         cells = [_cell(builder, lanes) for _ in range(num_tokens)]
-        with cgutils.for_range(builder, width.v) as loop:
-            k = panel.new(loop.index)
+        with loop(width) as k:
             weight = (panel + k * 64).load(F32, lanes)
             inputs = x + k * (4 * TILE)
             for t, cell in enumerate(cells):

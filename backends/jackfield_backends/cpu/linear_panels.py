@@ -19,14 +19,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
 
-from jackfield_backends.cpu.emit import F32, I8, I32, Value, join, lanes_of, vector_of, zeros
+from jackfield_backends.cpu.emit import F32, I8, I32, Value, join, lanes_of, loop, reserve, vector_of, zeros
 from jackfield_backends.cpu.formats import FORMATS
 from jackfield_backends.cpu.formats.block_format import BlockFormat
 from jackfield_backends.cpu.instructions import in_force
 from jackfield_backends.cpu.kernel import Kernel, arg, kernel_family
+from jackfield_backends.cpu.operation import i64, nothing, operation
 from jackfield_backends.cpu.quantize import (
     RECORD_BIAS,
     RECORD_BIAS16,
@@ -35,7 +34,6 @@ from jackfield_backends.cpu.quantize import (
     RECORD_DS,
     RECORD_DS16,
 )
-from jackfield_backends.cpu.simd import operation
 
 __all__ = [
     "PANEL_ROWS",
@@ -150,7 +148,7 @@ def transposed(pairs: Sequence[Value]) -> list[Value]:
 
 def stack_bytes(like: Value, count: int) -> Value:
     """Return the address of bytes on the stack, at a cache line: vectors that cross one cost twice."""
-    array = cgutils.alloca_once(like.b, ir.ArrayType(I8, count))
+    array = reserve(like.b, ir.ArrayType(I8, count))
     array.align = 64
     return like.new(like.b.ptrtoint(array, like.type))
 
@@ -193,8 +191,7 @@ class _Unpacking:
     def _expand(self, block: Value, row_bytes: Value) -> None:
         """Write the quants of every row's block to the stack, in a loop: unrolled, the code would be too long."""
         self.expanded = stack_bytes(block, PANEL_ROWS * self.form.elements)
-        with cgutils.for_range(block.b, block.constant(PANEL_ROWS).v) as loop:
-            r = block.new(loop.index)
+        with loop(block.constant(PANEL_ROWS)) as r:
             for j in range(self.form.num_sub_blocks):
                 quants = self.form.sub_block(block + row_bytes * r, j)
                 (self.expanded + r * self.form.elements).store(quants, 32 * j)
@@ -257,7 +254,7 @@ def unpack_panel(type_name: str, largest: int) -> Callable[[int, int, int], None
 
 
 def _unpack_block(form: BlockFormat, kind: PanelKind) -> Callable[[int, int, int, int], None]:
-    @operation(types.void, *[types.int64] * 4)
+    @operation(nothing, *[i64] * 4)
     def unpack_block(block: Value, row_bytes: Value, panel: Value, ahead: Value) -> None:
         _Unpacking(form, kind).write(block, row_bytes, panel, ahead)
 
@@ -276,11 +273,10 @@ class _Product:
 
     def write(self, panel: Value, num_blocks: Value, x: Value, first: Value, out: Value) -> None:
         builder, lanes = panel.b, self.lanes
-        cells = [cgutils.alloca_once(builder, lanes_of(F32, lanes)) for _ in range(self.num_tokens)]
+        cells = [reserve(builder, lanes_of(F32, lanes)) for _ in range(self.num_tokens)]
         for cell in cells:
             builder.store(zeros(builder, F32, lanes).v, cell)
-        with cgutils.for_range(builder, num_blocks.v) as loop:
-            i = panel.new(loop.index)
+        with loop(num_blocks) as i:
             self._block(panel + i * self.kind.record_bytes, x + i * RECORD_BYTES, first, cells)
         for t, cell in enumerate(cells):
             out.store(panel.new(builder.load(cell)), 4 * PANEL_ROWS * t)
@@ -347,7 +343,7 @@ def multiply_panel(
 
 
 def _product(kind: PanelKind, lanes: int, num_tokens: int) -> Callable[[int, int, int, int, int], None]:
-    @operation(types.void, *[types.int64] * 5)
+    @operation(nothing, *[i64] * 5)
     def product(panel: Value, num_blocks: Value, x: Value, first: Value, out: Value) -> None:
         _Product(kind, lanes, num_tokens).write(panel, num_blocks, x, first, out)
 

@@ -13,18 +13,16 @@ import time
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.core import cgutils
 
 from jackfield.backend import MachineRates
 from jackfield_backends.cpu.atomic import take
 from jackfield_backends.cpu.cache import ObjectCache
-from jackfield_backends.cpu.compiler import addresses_of
-from jackfield_backends.cpu.emit import I8, I32, Value, lanes_of, zeros
+from jackfield_backends.cpu.emit import I8, I32, Value, lanes_of, loop, reserve, zeros
 from jackfield_backends.cpu.instructions import in_force
 from jackfield_backends.cpu.kernel import Kernel, arg, kernel, store_i64
+from jackfield_backends.cpu.linking import addresses_of
 from jackfield_backends.cpu.memory import Arena
-from jackfield_backends.cpu.simd import operation
+from jackfield_backends.cpu.operation import i32, i64, operation
 from jackfield_backends.cpu.table import DRIVERS, Call, CallTable, Crew
 
 __all__ = ["measure_rates"]
@@ -45,7 +43,7 @@ class _Totals:
 
     def __init__(self, builder: Any, lanes: int, count: int) -> None:
         self.builder = builder
-        self.cells = [cgutils.alloca_once(builder, lanes_of(I32, lanes)) for _ in range(count)]
+        self.cells = [reserve(builder, lanes_of(I32, lanes)) for _ in range(count)]
         for cell in self.cells:
             builder.store(zeros(builder, I32, lanes).v, cell)
 
@@ -60,27 +58,26 @@ class _Totals:
         return functools.reduce(Value.__add__, [self[i] for i in range(len(self.cells))]).total()
 
 
-@operation(types.int32, types.int64, types.int64)
+@operation(i32, i64, i64)
 def sum_bytes(address: Value, num_bytes: Value) -> Value:
     """Read memory, 256 bytes at a time."""
-    builder, stride = address.b, 64 * CHAINS
-    totals = _Totals(builder, LANES, CHAINS)
-    with cgutils.for_range(builder, builder.udiv(num_bytes.v, num_bytes.constant(stride).v)) as loop:
-        line = address + address.new(loop.index) * stride
+    totals = _Totals(address.b, LANES, CHAINS)
+    with loop(num_bytes, step=64 * CHAINS) as at:
+        line = address + at
         for i in range(CHAINS):
             line.prefetch(PREFETCH + 64 * i)
             totals[i] = totals[i] + line.load(I32, LANES, 64 * i)
     return totals.sum()
 
 
-@operation(types.int32, types.int64, types.int64)
+@operation(i32, i64, i64)
 def multiply_bytes(address: Value, num_vectors: Value) -> Value:
     """Multiply each vector of bytes with as many broadcast words as the micro-kernel has tokens."""
-    instructions, builder = in_force(), address.b
+    instructions = in_force()
     rows, num_tokens = instructions.tile.rows, instructions.tile.tokens
-    totals = _Totals(builder, rows, num_tokens)
-    with cgutils.for_range(builder, num_vectors.v) as loop:
-        line = address + address.new(loop.index) * 64
+    totals = _Totals(address.b, rows, num_tokens)
+    with loop(num_vectors) as number:
+        line = address + number * 64
         words = [line.load(I32, 1, 4 * i).splat(rows).bits(I8) for i in range(num_tokens)]
         products = instructions.dot_small([(line.load(I8, 4 * rows), words)], LARGEST_SMALL)
         for i, product in enumerate(products):

@@ -15,19 +15,18 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import types
 
 from jackfield.program import RopeLayout, RopeTable, Rows
 from jackfield.program.ops import Rope
-from jackfield_backends.cpu.emit import Value
-from jackfield_backends.cpu.kernel import F64, arg, float_arg, kernel, kernel_family, load_i64, routine
+from jackfield_backends.cpu.emit import F64, Value
+from jackfield_backends.cpu.kernel import arg, float_arg, kernel, kernel_family, load_i64, routine
 from jackfield_backends.cpu.lowering import Lowering, lowers
 from jackfield_backends.cpu.memory import aligned
+from jackfield_backends.cpu.operation import f64, i64, operation
 from jackfield_backends.cpu.simd import (
     f32x16,
     load_f32x16,
     load_i32,
-    operation,
     store_f32,
     store_first,
 )
@@ -75,7 +74,7 @@ def rotation_table(lowering: Lowering, table: RopeTable, rows: Rows) -> tuple[in
     return found
 
 
-@operation(types.float64, types.int64)
+@operation(f64, i64)
 def load_f64(address: Value) -> Value:
     """Read a float64."""
     return address.load(F64)

@@ -15,20 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from numba import types
-from numba.core import cgutils
-
 from jackfield.program.ops import SsmScan
-from jackfield_backends.cpu.emit import F32, Totals, Value, zeros
+from jackfield_backends.cpu.emit import F32, Totals, Value, loop, zeros
 from jackfield_backends.cpu.instructions import store_masked
 from jackfield_backends.cpu.kernel import arg, kernel, load_i64
 from jackfield_backends.cpu.lowering import Lowering, lowers
+from jackfield_backends.cpu.operation import f32, i64, nothing, operation
 from jackfield_backends.cpu.simd import (
     exp_one,
     first_lanes,
     load_f32,
     load_i32,
-    operation,
     prefetch_span,
     softplus_of,
 )
@@ -40,7 +37,7 @@ LANES = 16
 AHEAD = 2  # tokens
 
 
-@operation(types.float32, types.float32)
+@operation(f32, f32)
 def softplus_one(x: Value) -> Value:
     """Return log(1 + e^x) of one number."""
     return softplus_of(x)
@@ -52,10 +49,7 @@ def advance_rows(count: int) -> Callable[..., None]:
     Its arguments: state, N, decay, dt, x, D, B, C, y.
     """
 
-    @operation(
-        types.void, types.int64, types.int64, types.float32, types.float32, types.int64, types.float32,
-        types.int64, types.int64, types.int64,
-    )  # fmt: skip
+    @operation(nothing, i64, i64, f32, f32, i64, f32, i64, i64, i64)
     def advance(
         state: Value,
         columns: Value,
@@ -85,8 +79,8 @@ def advance_rows(count: int) -> Callable[..., None]:
                     value = mask.choose(value, 0.0)
                 totals.set(r, value.fma(outputs, totals.get(r)))
 
-        with cgutils.for_range(state.b, (columns >> 4).v) as loop:
-            move(state.new(loop.index) * (4 * LANES), None)
+        with loop(columns >> 4) as i:
+            move(i * (4 * LANES), None)
         left = columns & (LANES - 1)
         with state.b.if_then(left.compare(">", 0).v):
             whole = columns - left

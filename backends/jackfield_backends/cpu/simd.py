@@ -1,4 +1,4 @@
-"""The SIMD vocabulary of kernels: LLVM vectors as numba types, operators on them, and a few dozen operations.
+"""The SIMD vocabulary of kernels: vectors, and a few dozen operations on them.
 
 Vectors are named by what they hold: ``f32x16`` is sixteen float32. LLVM splits what is wider than the machine's
 registers, so a kernel is written once, for 512 bits. ``+ - * /`` take two vectors of one type, or a vector and a
@@ -9,22 +9,23 @@ What one instruction set does differently from another is in ``instructions.py``
 
 from __future__ import annotations
 
-import inspect
-import operator
-from collections.abc import Callable
-from typing import Any
-
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
-
 from jackfield_backends.cpu import instructions
-from jackfield_backends.cpu.emit import F32, I1, I8, I16, I32, I64, Value, call, constant, lanes_of
+from jackfield_backends.cpu.emit import F32, I1, I8, I16, I32, I64, Value, call, constant, loop
+from jackfield_backends.cpu.operation import (
+    elementwise,
+    f32,
+    f32x8,
+    f32x16,
+    i8x32,
+    i8x64,
+    i32x8,
+    i32x16,
+    i64,
+    nothing,
+    operation,
+)
 
 __all__ = [
-    "Vector",
     "absolute",
     "exp",
     "exp_of",
@@ -78,136 +79,6 @@ __all__ = [
     "tanh",
     "total",
 ]
-
-ELEMENTS = {"i8": I8, "i16": I16, "i32": I32, "f32": F32}
-
-
-class Vector(types.Type):  # type: ignore[misc]  # numba has no types
-    """The numba type of ``count`` lanes of ``element``."""
-
-    def __init__(self, element: str, count: int) -> None:
-        self.element, self.count = element, count
-        super().__init__(name=f"{element}x{count}")
-
-    @property
-    def lanes(self) -> Any:
-        """The LLVM type."""
-        return lanes_of(ELEMENTS[self.element], self.count)
-
-
-@register_model(Vector)  # type: ignore[untyped-decorator]
-class VectorModel(models.PrimitiveModel):  # type: ignore[misc]
-    """A vector is an LLVM vector wherever it is."""
-
-    def __init__(self, manager: Any, kind: Vector) -> None:
-        super().__init__(manager, kind, kind.lanes)
-
-
-i8x32, i8x64 = Vector("i8", 32), Vector("i8", 64)
-i32x8, i32x16 = Vector("i32", 8), Vector("i32", 16)
-f32x8, f32x16 = Vector("f32", 8), Vector("f32", 16)
-i64, i32, f32, nothing = types.int64, types.int32, types.float32, types.void
-
-Generator = Callable[..., Value | None]
-
-
-def _generate(generator: Generator) -> Callable[[Any, Any, Any, Any], Any]:
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        result = generator(*(Value(builder, value) for value in values))
-        return context.get_dummy_value() if result is None else result.v
-
-    return generate
-
-
-def _intrinsic(define: Any, generator: Generator) -> Any:
-    names = ["typing_context", *inspect.signature(generator).parameters]
-    define.__signature__ = inspect.Signature(
-        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
-    )
-    define.__doc__, define.__name__ = generator.__doc__, generator.__name__
-    return intrinsic(define)
-
-
-def operation(result: Any, *parameters: Any) -> Callable[[Generator], Any]:
-    """Make a generator of code a function that kernels call, of one signature."""
-
-    def decorate(generator: Generator) -> Any:
-        def define(typing_context: Any, *arguments: Any) -> Any:
-            return result(*parameters), _generate(generator)
-
-        return _intrinsic(define, generator)
-
-    return decorate
-
-
-def elementwise(generator: Generator) -> Any:
-    """Make a generator a function of vectors of one type that returns that type."""
-
-    def define(typing_context: Any, *arguments: Any) -> Any:
-        return arguments[0](*[arguments[0]] * len(arguments)), _generate(generator)
-
-    return _intrinsic(define, generator)
-
-
-# ---- operators -----------------------------------------------------------------------------------
-
-
-def _number(value: Value, like: Value) -> Value:
-    """Bring a scalar operand to the vector's element."""
-    if value.count > 1 or value.type == like.element:
-        return value
-    if like.element == F32:
-        if isinstance(value.type, ir.IntType):
-            return value.new(value.b.sitofp(value.v, F32))
-        return value.new(value.b.fptrunc(value.v, F32))
-    return value.signed(like.element)
-
-
-def _operator(function: Any, apply: Callable[[Value, Value], Value]) -> None:
-    @infer_global(function)
-    class VectorOperator(AbstractTemplate):  # type: ignore[misc]
-        def generic(self, args: Any, kws: Any) -> Any:
-            if len(args) != 2 or not any(isinstance(a, Vector) for a in args):
-                return None
-            kind = next(a for a in args if isinstance(a, Vector))
-            fits = all(a == kind or isinstance(a, types.Number) for a in args)
-            return signature(kind, *args) if fits else None
-
-    def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        x, y = (Value(builder, value) for value in values)
-        like = x if x.count > 1 else y
-        x, y = _number(x, like).splat(like.count), _number(y, like).splat(like.count)
-        return apply(x, y).v
-
-    for first, second in ((Vector, Vector), (Vector, types.Number), (types.Number, Vector)):
-        lower_builtin(function, first, second)(lower)
-
-
-for _function in (
-    operator.add,
-    operator.sub,
-    operator.mul,
-    operator.truediv,
-    operator.and_,
-    operator.or_,
-    operator.xor,
-):
-    _operator(_function, _function)
-
-
-@infer_global(operator.neg)
-class VectorNegative(AbstractTemplate):  # type: ignore[misc]
-    """Types ``-x``."""
-
-    def generic(self, args: Any, kws: Any) -> Any:
-        """Return the signature for vectors."""
-        return signature(args[0], args[0]) if isinstance(args[0], Vector) else None
-
-
-@lower_builtin(operator.neg, Vector)  # type: ignore[untyped-decorator]
-def _negative(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-    return (-Value(builder, values[0])).v
-
 
 # ---- memory --------------------------------------------------------------------------------------
 
@@ -360,8 +231,8 @@ def prefetch(address: Value) -> None:
 @operation(nothing, i64, i64)
 def prefetch_span(address: Value, num_bytes: Value) -> None:
     """Ask for the cache lines of a stretch of memory, which need not be mapped."""
-    with cgutils.for_range(address.b, ((num_bytes + 63) >> 6).v) as loop:
-        (address + (address.new(loop.index) << 6)).prefetch()
+    with loop((num_bytes + 63) >> 6) as line:
+        (address + (line << 6)).prefetch()
 
 
 # ---- arithmetic ----------------------------------------------------------------------------------

@@ -8,15 +8,16 @@ import importlib
 import platform
 import re
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import llvmlite
-import numba
 
 from jackfield_backends.cpu import isa
 
 __all__ = ["compiler_digest", "source_digest"]
 
+JIT = Path(__file__).with_name("jit.py")  # no kernel imports it
 HERE = __name__.partition(".")[0]
 # parsing the modules of a backend takes a third of a second; their import statements are plain
 IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+)?import[ \t]+(\([^)]*\)|[^\n(]+)", re.MULTILINE)
@@ -25,9 +26,9 @@ WORD = re.compile(r"[\w.]+")
 
 @functools.cache
 def compiler_digest() -> str:
-    """Return a hash of the compiler's versions and of the processor it aims at."""
+    """Return a hash of the compiler's versions, of what it is told, and of the processor it aims at."""
     facts = (
-        numba.__version__, llvmlite.__version__, sys.version, platform.machine(), sys.platform,
+        version("numba"), llvmlite.__version__, JIT.read_text("utf-8"), sys.version, platform.machine(), sys.platform,
         isa.host_cpu(), *sorted(isa.host_features()),
     )  # fmt: skip
     return hashlib.sha256("\0".join(facts).encode()).hexdigest()[:16]

@@ -15,11 +15,9 @@ import ctypes
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
 
 from jackfield.program import Op, Weight
 from jackfield_backends.cpu.atomic import (
@@ -31,8 +29,10 @@ from jackfield_backends.cpu.atomic import (
     pause,
     yield_core,
 )
-from jackfield_backends.cpu.kernel import I64, Kernel, intrinsic, kernel, load_i64, routine, store_i64
+from jackfield_backends.cpu.emit import I64, VOID, Value
+from jackfield_backends.cpu.kernel import Kernel, kernel, load_i64, routine, store_i64
 from jackfield_backends.cpu.memory import Arena
+from jackfield_backends.cpu.operation import i64, nothing, operation
 
 __all__ = ["DRIVERS", "Argument", "Call", "CallTable", "Crew", "Origin"]
 
@@ -163,16 +163,11 @@ class Crew:
                 self._wake[thread].acquire()
 
 
-@intrinsic
-def call_kernel(typing_context: Any, address: Any, args: Any, thread: Any, num_threads: Any) -> Any:
+@operation(nothing, i64, i64, i64, i64)
+def call_kernel(address: Value, args: Value, thread: Value, num_threads: Value) -> None:
     """Call a kernel by its address."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        kind = ir.FunctionType(ir.VoidType(), [I64, I64, I64])
-        builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64, types.int64), generate
+    kind = ir.FunctionType(VOID, [I64, I64, I64])
+    address.b.call(address.b.inttoptr(address.v, kind.as_pointer()), [args.v, thread.v, num_threads.v])
 
 
 @routine

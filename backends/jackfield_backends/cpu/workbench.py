@@ -11,7 +11,7 @@ import numpy.typing as npt
 from jackfield.backend import Limits, WeightSource
 from jackfield.program import Buffer, Rows
 from jackfield_backends.cpu.cache import ObjectCache
-from jackfield_backends.cpu.compiler import addresses_of
+from jackfield_backends.cpu.linking import addresses_of
 from jackfield_backends.cpu.lowering import Lowering, Places, buffer_bytes
 from jackfield_backends.cpu.memory import Arena, aligned
 from jackfield_backends.cpu.table import DRIVERS, Call, CallTable, Crew
