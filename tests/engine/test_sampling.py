@@ -171,6 +171,13 @@ def test_a_mask_that_allows_nothing_is_an_error() -> None:
         make_sampler(Sampling(), 40, mask=Grammar(set(), 40)).pick(array(*range(40)), NOTHING, 0)
 
 
+def test_a_mask_shorter_than_the_vocabulary_forbids_the_rest() -> None:
+    sampler = make_sampler(
+        Sampling(temperature=1.0, seed=1), 100, suppressed=frozenset({5, 70}), mask=Grammar({5, 6, 31}, 32)
+    )
+    assert {sampler.pick(array(*range(100)), NOTHING, n).id for n in range(20)} <= {6, 31}
+
+
 def test_a_mask_learns_each_token_once_and_not_the_end() -> None:
     engine, _ = make_engine()
     grammar = Grammar({5, 6, 0}, 64)
@@ -261,6 +268,22 @@ def test_equal_logits_are_kept_from_the_front() -> None:
         quarter = list(range(size // 4))
         assert smallest_keys_of_mass(np.zeros(size, np.float32), weights, size / 8).tolist() == quarter
         assert likeliest(weights, 0.25).tolist() == quarter
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("falling", [0.0, 1.0, 3.0])
+def test_selection_by_mass_of_many_is_exactly_that_of_a_sort(spread: float, falling: float) -> None:
+    generator = np.random.default_rng(0)
+    keys = (generator.normal(size=30_000) * spread).astype(np.float32)
+    keys[::7] = np.float32(-0.0)
+    keys[::11] = np.float32(0.0)
+    weights = generator.permutation(np.arange(1.0, 30_001) ** -falling).astype(np.float32)
+    order = np.argsort(keys, kind="stable")
+    reached = np.cumsum(weights[order], dtype=np.float64)
+    for share in (0.0, 0.1, 0.5, 0.95, 1.0):
+        mass = share * float(reached[-1])
+        head = order[: int(np.searchsorted(reached, mass * (1 - 1e-9))) + 1]
+        assert smallest_keys_of_mass(keys, weights, mass * (1 - 1e-9)).tolist() == np.sort(head).tolist()
 
 
 # ---- seeds ----

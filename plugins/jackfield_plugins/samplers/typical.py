@@ -38,7 +38,8 @@ class Typical:
         weights = candidates.weights()
         total = float(weights.sum())
         # weights are exp(shifts); below the bound they are 0 in float32, and 0 * -inf is not a number
-        shifts = np.maximum(candidates.logits - candidates.logits.max(), LEAST_SHIFT)
+        shifts = candidates.logits - candidates.logits.max()
+        np.maximum(shifts, LEAST_SHIFT, out=shifts)
         expected = np.float32(float(weights @ shifts) / total)
         keys = np.abs(np.subtract(shifts, expected, out=shifts), out=shifts)
         candidates.keep(smallest_keys_of_mass(keys, weights, self._mass * total))

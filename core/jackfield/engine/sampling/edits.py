@@ -16,6 +16,7 @@ __all__ = ["FixedEdits", "Penalties", "allowed_by", "bias_arrays", "is_allowed",
 
 F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
+Indices = npt.NDArray[np.intp]
 HUGE = 1e30
 """Parameters are cut to this: any logit it touches is out of the draw, and float32 does not overflow."""
 LARGEST = np.float32(3e38)
@@ -90,10 +91,17 @@ def is_allowed(bits: npt.NDArray[np.uint32], token_id: int) -> bool:
     return word < bits.size and bool((int(bits[word]) >> (token_id & 31)) & 1)
 
 
-def allowed_by(bits: npt.NDArray[np.uint32], vocab_size: int) -> I32:
-    """Return the ids that a grammar's bitmask lets through, ascending."""
+def allowed_by(bits: npt.NDArray[np.uint32], forbidden: I32, vocab_size: int) -> Indices:
+    """Return the ids that a grammar's bitmask lets through, ascending; without the forbidden ones.
+
+    A grammar that is complete allows only the end: then it counts for more than what forbids it.
+    """
     flags = np.unpackbits(np.ascontiguousarray(bits, dtype="<u4").view(np.uint8), bitorder="little")
-    return np.flatnonzero(flags[:vocab_size]).astype(np.int32)
+    flags = flags[:vocab_size].view(np.bool_)
+    given = flags[forbidden[: forbidden.searchsorted(flags.size)]]
+    flags[forbidden[: given.size]] = False
+    ids = np.flatnonzero(flags)
+    return ids if ids.size else forbidden[: given.size][given].astype(np.intp)
 
 
 def _bounded(amount: float) -> np.float32:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jackfield.engine.contract import SampledToken
-from jackfield.engine.sampling.candidates import Candidates, Scratch, highest
+from jackfield.engine.sampling.candidates import Candidates, Scratch
+from jackfield.engine.sampling.selection import highest
 
 __all__ = ["with_logprobs"]
 

@@ -130,13 +130,10 @@ class Sampler:
         if bits is None:
             edited[forbidden] = -np.inf
             return Candidates(self._scratch.ids, edited, self._scratch)
-        ids = allowed_by(bits, edited.size)
-        chosen = np.setdiff1d(ids, forbidden, assume_unique=True)
-        # a grammar that is complete allows only the end: then it counts for more than min_tokens
-        ids = chosen if chosen.size else ids
+        ids = allowed_by(bits, forbidden, edited.size)
         if not ids.size:
             raise NumericalError("the grammar allows no token here; it and the vocabulary do not agree")
-        return Candidates(ids, edited[ids], self._scratch)
+        return Candidates(ids.astype(np.int32), edited.take(ids), self._scratch)
 
 
 def _stages(

@@ -11,8 +11,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from jackfield.engine.sampling.candidates import Candidates, highest, likeliest
+from jackfield.engine.sampling.candidates import Candidates
 from jackfield.engine.sampling.contract import SamplerStage
+from jackfield.engine.sampling.selection import highest, likeliest
 from jackfield.service.requests import Sampling
 
 __all__ = ["MinP", "Temperature", "TopK", "TopP", "core_stages"]
