@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import os
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 
 import pluggy
 
@@ -78,8 +79,10 @@ class PluginLoader:
 
     def add_installed(self) -> None:
         """Load the entry points, in the order of their names."""
-        for entry in sorted(entry_points(group=hooks.PROJECT), key=_order):
-            self._add(self._plugin_of(entry), entry)
+        facts = functools.cache(_facts_of)  # a distribution reads its metadata whenever it is asked for some
+        found = [(entry, *facts(entry.dist)) for entry in entry_points(group=hooks.PROJECT)]
+        for entry, distribution, version in sorted(found, key=lambda row: (row[0].name, row[1])):
+            self._add(Plugin(entry.name, None, distribution, version, entry.name in self._wanted), entry)
         installed = [plugin.name for plugin in self.plugins]
         for name in sorted(self._wanted - set(installed)):
             near = did_you_mean(name, installed)
@@ -105,10 +108,6 @@ class PluginLoader:
         log.warning("plugin %s failed and is left out: %s", plugin.owner, plugin.reason)
 
     # ---- one plugin ----
-
-    def _plugin_of(self, entry: EntryPoint) -> Plugin:
-        name, version = (entry.dist.name, entry.dist.version) if entry.dist else ("-", "-")
-        return Plugin(entry.name, distribution=name, version=version, is_wanted=entry.name in self._wanted)
 
     def _add(self, plugin: Plugin, entry: EntryPoint | None = None) -> None:
         same_name = next((other for other in self.plugins if other.name == plugin.name), None)
@@ -174,5 +173,6 @@ def _check_marks(plugin: Plugin) -> None:
             raise PluginError(f"plugin {plugin.owner} defines {name!r} without @hookimpl; mark or rename it")
 
 
-def _order(entry: EntryPoint) -> tuple[str, str]:
-    return entry.name, entry.dist.name if entry.dist else ""
+def _facts_of(distribution: Distribution | None) -> tuple[str, str]:
+    """Return name and version."""
+    return ("-", "-") if distribution is None else (distribution.name, distribution.version)

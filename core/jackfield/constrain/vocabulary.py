@@ -107,7 +107,7 @@ class _Source:
         self._tokenizer = tokenizer
         self.eos_token_id = end
         self.bos_token_id = tokenizer.special.bos
-        self.special_token_ids = [i for i in ids if i in textless or tokenizer.is_control(i)]
+        self.special_token_ids = sorted(textless.union(tokenizer.control_ids))
         hidden = frozenset(self.special_token_ids)
         # a token that stands for no text must not look like the end of the trie
         self.tokens = [_special_spelling(i) if i in hidden else tokenizer.piece(i) for i in ids]

@@ -157,7 +157,7 @@ class Choice:
     def canvas(self, token_ids: Sequence[int], step: int, num_steps: int) -> None:
         """Show the answer as it would be if the block were done; control tokens are left out."""
         text = itertools.takewhile(lambda token_id: token_id not in self.tokenizer.special.eog, token_ids)
-        pieces = [self.tokenizer.piece(id) for id in text if not self.tokenizer.is_control(id)]
+        pieces = [self.tokenizer.piece(id) for id in text if id not in self.tokenizer.control_ids]
         preview = "".join(self._content) + b"".join(pieces).decode("utf-8", "replace")
         self._emit(CanvasPreview(preview, step, num_steps, self.index))
 

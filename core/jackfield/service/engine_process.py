@@ -44,11 +44,10 @@ from jackfield.service.frames import (
     decode_order,
 )
 from jackfield.service.generation import Generation
-from jackfield.service.opening import open_model
+from jackfield.service.opening import ModelOpener, open_model
 from jackfield.service.outbox import Outbox
 from jackfield.service.pipeline import Pipeline
 from jackfield.service.status import EngineLoad
-from jackfield.service.thread import ModelOpener
 
 __all__ = ["main"]
 

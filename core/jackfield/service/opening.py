@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +36,9 @@ from jackfield.service.status import ModelInfo
 from jackfield.text import ChatTemplate, TemplateRenderer
 from jackfield.text.contract import ChatFormat, Tokenizer
 
-__all__ = ["open_model"]
+__all__ = ["ModelOpener", "open_model"]
 
+ModelOpener = Callable[[EngineConfig, Host, OpenProgress | None], HostedModel]
 TEMPLATE_KEY = "tokenizer.chat_template"
 
 

@@ -71,7 +71,7 @@ def _prompt_text(plan: Plan, model: HostedModel) -> str:
         return plan.prompt.text
     tokenizer = model.tokenizer
     spelt = [
-        tokenizer.token_text(token).encode() if tokenizer.is_control(token) else tokenizer.piece(token)
+        tokenizer.token_text(token).encode() if token in tokenizer.control_ids else tokenizer.piece(token)
         for token in plan.prompt.tokens
     ]
     return b"".join(spelt).decode("utf-8", "replace")

@@ -227,7 +227,7 @@ def _encode_rest(rendered: RenderedText, start: int, model: HostedModel) -> list
     tokens = model.tokenizer.encode_prompt(rendered.text[start:], spans)
     if tokens and model.tokenizer.add_bos and tokens[0] == model.tokenizer.special.bos:
         tokens = tokens[1:]
-    is_clean = bool(tokens) and model.tokenizer.is_control(tokens[0])
+    is_clean = bool(tokens) and tokens[0] in model.tokenizer.control_ids
     return tokens if is_clean else None
 
 

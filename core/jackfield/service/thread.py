@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from typing import TypeVar, cast
 
 from jackfield.backend import OpenProgress
@@ -12,18 +11,16 @@ from jackfield.errors import Unavailable
 from jackfield.host import Host
 from jackfield.service.config import EngineConfig
 from jackfield.service.front import Front, OpenStream
-from jackfield.service.hosting import HostedModel
-from jackfield.service.opening import open_model
+from jackfield.service.opening import ModelOpener, open_model
 from jackfield.service.pipeline import Pipeline
 from jackfield.service.questions import Question
 from jackfield.service.reader import EventReader
 from jackfield.service.requests import GenerationRequest
 from jackfield.service.status import EngineLoad, ModelInfo
 
-__all__ = ["ModelOpener", "ThreadService"]
+__all__ = ["ThreadService"]
 
 T = TypeVar("T")
-ModelOpener = Callable[[EngineConfig, Host, OpenProgress | None], HostedModel]
 
 RETIRE_S = 600.0
 """A replaced model may take so long to finish what it was answering."""

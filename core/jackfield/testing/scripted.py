@@ -101,9 +101,10 @@ class ByteTokenizer:
         """Return a token's bytes."""
         return bytes([token_id]) if token_id < FIRST_CONTROL else self.token_text(token_id).encode()
 
-    def is_control(self, token_id: int) -> bool:
-        """Tell whether the token is hidden."""
-        return token_id >= FIRST_CONTROL
+    @property
+    def control_ids(self) -> frozenset[int]:
+        """Every token that is no byte."""
+        return frozenset(range(FIRST_CONTROL, self.vocab_size))
 
     def token_text(self, token_id: int) -> str:
         """Return the vocabulary's own spelling."""

@@ -226,8 +226,7 @@ def special_texts(tokenizer: Tokenizer) -> dict[str, str]:
 
 def control_texts(tokenizer: Tokenizer) -> list[str]:
     """Return the spellings that a text written by a user must not turn into tokens."""
-    hidden = filter(tokenizer.is_control, range(tokenizer.vocab_size))
-    return [tokenizer.token_text(token_id) for token_id in hidden]
+    return [tokenizer.token_text(token_id) for token_id in sorted(tokenizer.control_ids)]
 
 
 def _thinking_variables(think: bool | str | None) -> dict[str, Any]:

@@ -77,8 +77,9 @@ class Tokenizer(Protocol):
         """Return the bytes a token stands for; the literal text for control tokens."""
         ...
 
-    def is_control(self, token_id: int) -> bool:
-        """Tell whether the token is hidden from output unless a chat format preserves it."""
+    @property
+    def control_ids(self) -> frozenset[int]:
+        """Tokens that are hidden from output unless a chat format preserves them."""
         ...
 
     def token_text(self, token_id: int) -> str:

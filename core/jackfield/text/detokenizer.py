@@ -30,7 +30,7 @@ class StreamDetokenizer:
 
     def feed(self, token_id: int) -> str:
         """Return the text that this token completes; empty for a hidden token."""
-        if self._tokenizer.is_control(token_id) and token_id not in self._preserved:
+        if token_id in self._tokenizer.control_ids and token_id not in self._preserved:
             return ""
         return self._begun(self._decoder.decode(self._tokenizer.piece(token_id)))
 

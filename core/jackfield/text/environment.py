@@ -18,10 +18,10 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
-__all__ = ["MARKS", "make_environment", "set_clock"]
+from jackfield.text.rendering import MARKS
 
-# code points that no text may use for exchange; they tell protected places in a rendering
-MARKS = tuple(chr(code) for code in range(0xFDD0, 0xFDF0))
+__all__ = ["make_environment", "set_clock"]
+
 _NOT_ASCII = re.compile(f"[^\x00-\x7f{MARKS[0]}-{MARKS[-1]}]")
 _DROPPED_GLOBALS = ("lipsum", "cycler", "joiner")
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from jackfield.errors import RequestError
-from jackfield.text.environment import MARKS
+from jackfield.text.rendering import MARKS
 from jackfield.text.special_matcher import SpecialMatcher
 
 __all__ = ["Protector", "read_marks"]

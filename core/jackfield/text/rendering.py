@@ -7,9 +7,12 @@ from typing import IO, Any, Literal
 
 import msgspec
 
-__all__ = ["READY", "RenderJob", "RenderReply", "read_frame", "write_frame"]
+__all__ = ["MARKS", "READY", "RenderJob", "RenderReply", "read_frame", "write_frame"]
 
 READY = b"ready"
+MARKS = tuple(chr(code) for code in range(0xFDD0, 0xFDF0))
+"""Code points that no text may use for exchange; they tell protected places in a rendering."""
+
 _LENGTH = struct.Struct("<I")
 
 

@@ -26,6 +26,9 @@ class VocabularyTokenizer:
         encode_run: Ids of a text that holds no special token; safe to call from several threads.
         piece_of: Bytes that a normal token's spelling stands for.
         run_prefix: Put in front of every run, as SentencePiece vocabularies with a space prefix want it.
+
+    Attributes:
+        control_ids: Tokens that are hidden from output unless a chat format preserves them.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class VocabularyTokenizer:
         self._encode_run = encode_run
         self._piece_of = piece_of
         self._run_prefix = run_prefix
+        self.control_ids = frozenset(vocabulary.ids_of_type(TokenType.CONTROL, TokenType.UNKNOWN))
         self._always = _matcher(vocabulary, TokenType.USER_DEFINED)
         self._special = _matcher(vocabulary, TokenType.USER_DEFINED, TokenType.CONTROL, TokenType.UNKNOWN)
 
@@ -134,10 +138,6 @@ class VocabularyTokenizer:
         if byte is not None:
             return bytes([byte])
         return self._piece_of(text) if kind == TokenType.NORMAL else text.encode("utf-8", "surrogateescape")
-
-    def is_control(self, token_id: int) -> bool:
-        """Tell whether the token is hidden from output unless a chat format preserves it."""
-        return self.vocabulary.types[self._checked(token_id)] in (TokenType.CONTROL, TokenType.UNKNOWN)
 
     def token_text(self, token_id: int) -> str:
         """Return the vocabulary's own spelling."""
