@@ -29,10 +29,6 @@ class Span:
     first: int
     last: int
 
-    def meets(self, other: Span) -> bool:
-        """Tell whether both are needed at some op."""
-        return self.first <= other.last and other.first <= self.last
-
 
 @dataclass
 class Block:
@@ -114,7 +110,8 @@ def place_blocks(blocks: Sequence[Block]) -> int:
     """Give every block its offset and return the bytes they take together."""
     placed: list[Block] = []
     for block in sorted(blocks, key=lambda block: (-block.num_bytes, block.span.first)):
-        rivals = [other for other in placed if other.span.meets(block.span)]
+        first, last = block.span.first, block.span.last
+        rivals = [other for other in placed if other.span.first <= last and first <= other.span.last]
         block.offset = 0
         for other in sorted(rivals, key=lambda other: other.offset):
             if block.offset + block.num_bytes <= other.offset:

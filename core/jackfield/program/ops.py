@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import cached_property
 
 from jackfield.program.parts import Buffer, ConvState, KvCache, RecurrentState, State, Weight
 from jackfield.program.rope import RopeTable
@@ -84,24 +85,24 @@ class Op:
     declared by the hook ``jackfield_ops``.
     """
 
-    @property
+    @cached_property
     def reads(self) -> tuple[Buffer, ...]:
         """Buffers read, in field order."""
         operands = self._operands()
         return tuple(v for name, v in operands if isinstance(v, Buffer) and not name.startswith("out"))
 
-    @property
+    @cached_property
     def writes(self) -> tuple[Buffer, ...]:
         """Buffers written, in field order."""
         operands = self._operands()
         return tuple(v for name, v in operands if isinstance(v, Buffer) and name.startswith("out"))
 
-    @property
+    @cached_property
     def weights(self) -> tuple[Weight, ...]:
         """Weights used, in field order."""
         return tuple(value for _, value in self._operands() if isinstance(value, Weight))
 
-    @property
+    @cached_property
     def states(self) -> tuple[State, ...]:
         """Per-sequence states read or written, in field order."""
         return tuple(value for _, value in self._operands() if isinstance(value, State))

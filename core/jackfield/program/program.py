@@ -82,6 +82,8 @@ class Program:
 
     def for_context(self, max_context: int) -> Program:
         """Return the program for sequences of at most that many tokens: rotary tables are settled."""
+        if all(op.table.long is None for op in self.ops if isinstance(op, Rope)):
+            return self
         ops = [
             replace(op, table=op.table.for_context(max_context)) if isinstance(op, Rope) else op
             for op in self.ops
