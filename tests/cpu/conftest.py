@@ -15,7 +15,9 @@ from jackfield.backend import Executable, Limits, SoftTokens, Step
 from jackfield.descriptors import OpDescriptor
 from jackfield.gguf import dequantize
 from jackfield.program import Buffer, Builder, Program, Rows
+from jackfield_backends.cpu import isa as instruction_sets
 from jackfield_backends.cpu.backend import CpuBackend
+from jackfield_backends.cpu.isa import Isa, Target
 from jackfield_backends.reference.backend import ReferenceBackend
 
 F32 = npt.NDArray[np.float32]
@@ -171,6 +173,16 @@ def pair() -> Iterator[PairOf]:
     yield open_pair
     for each in opened:
         each.cpu.close()
+
+
+@pytest.fixture(params=list(Isa))
+def every_isa(request: pytest.FixtureRequest) -> Iterator[Isa]:
+    """Put an instruction set in force, written out where this machine lacks it."""
+    instruction_sets.use(
+        Target(request.param, is_written_out=request.param not in instruction_sets.available())
+    )
+    yield request.param
+    instruction_sets.use(None)
 
 
 @pytest.fixture(autouse=True)

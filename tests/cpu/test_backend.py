@@ -250,7 +250,7 @@ def test_the_estimate_is_what_opening_takes(make, table) -> None:
 def test_it_describes_itself(pair, table) -> None:
     made = pair({"x": table}, {}, lambda b, i: b.scale(i["x"], 2.0), num_threads=2)
     facts = made.cpu.describe()
-    assert facts["instruction set"] == isa.current()
+    assert facts["instruction set"] == str(isa.target())
     assert facts["threads"] == "2"
     assert set(facts) >= {"processor", "kernels", "kernel cache", "memory"}
 
@@ -294,24 +294,3 @@ def test_a_step_without_outputs_returns_no_rows(pair, table) -> None:
     made = pair({"x": table}, {}, lambda b, i: b.rms_norm(i["x"], None, 0.1))
     ours, _ = made.step((0, 0, 5), outputs=[])
     assert ours.shape == (0, 40)
-
-
-@pytest.mark.parametrize("name", ["avx512", "avx2", "portable"])
-def test_every_instruction_set_gives_the_same(pair, generator, name: str) -> None:
-    if name not in isa.available():
-        return  # the sets that do not run here are proved where they do
-    x, w = generator.standard_normal((20, 96)), 0.1 * generator.standard_normal((33, 96))
-
-    def body(b, i) -> Buffer:
-        cache = b.kv_cache(2, 16)
-        b.kv_append(b.columns(i["x"], 0, 32), b.columns(i["x"], 32, 32), cache)
-        a = b.attend(b.columns(i["x"], 32, 64), cache, 4, scale=0.25)
-        return b.linear(b.concat(a, b.activate(b.columns(i["x"], 0, 32), "silu")), b.weight("w", 33, 96))
-
-    try:
-        made = pair({"x": x}, {"w": w}, body, isa=name)
-        for spans in (((0, 0, 20),), ((0, 2, 3), (1, 0, 2))):
-            ours, theirs = made.step(*spans)
-            np.testing.assert_allclose(ours, theirs, rtol=5e-3, atol=5e-3)
-    finally:
-        CpuBackend().unavailable()  # the default set is in force again

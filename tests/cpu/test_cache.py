@@ -108,12 +108,13 @@ def test_entries_depend_on_instruction_set_constants_and_sources(cache, monkeypa
     assert numbered(1) is numbered(1)
     assert cache._path(one) != cache._path(two)
     before = cache._path(one)
-    monkeypatch.setattr(isa, "current", lambda: isa.Isa.PORTABLE)
-    assert isa.Isa.PORTABLE in isa.available()
-    changed_set = cache._path(one)
-    monkeypatch.undo()
-    if isa.current() is not isa.Isa.PORTABLE:
-        assert changed_set != before
+    targets = [isa.Target(each, is_written_out) for each in isa.Isa for is_written_out in (False, True)]
+    paths = set()
+    for target in targets:
+        monkeypatch.setattr(isa, "_in_force", [target])
+        paths.add(cache._path(one))
+    assert before in paths
+    assert len(paths) == len(targets)
 
 
 def test_a_change_in_an_imported_file_changes_the_digest(monkeypatch) -> None:

@@ -48,7 +48,7 @@ class CpuBackend:
         self._choose()
         directory = (self._cache or ObjectCache()).directory
         return {
-            "instruction set": f"{isa.current()} (of {', '.join(isa.available())})",
+            "instruction set": f"{isa.target()} (of {', '.join(isa.available())})",
             "processor": isa.host_cpu(),
             "kernel cache": str(directory) if directory else "none: kernels are compiled at each start",
         }

@@ -112,7 +112,7 @@ class ObjectCache:
 
 
 def _stem(spec: KernelSpec) -> str:
-    return f"{spec.name}-{hashlib.sha256(f'{spec} {isa.current()}'.encode()).hexdigest()[:16]}"
+    return f"{spec.name}-{hashlib.sha256(f'{spec} {isa.target()}'.encode()).hexdigest()[:16]}"
 
 
 def _by_age(paths: Iterable[Path]) -> list[Path]:

@@ -95,7 +95,7 @@ class _Compilation:
 
     def _serve_child(self) -> None:
         """Hand kernels to a child until none waits."""
-        environment = dict(os.environ, **{isa.ENVIRONMENT: str(isa.current())})
+        environment = dict(os.environ, **{isa.ENVIRONMENT: str(isa.target())})
         command = [sys.executable, "-m", "jackfield_backends.cpu.compiler"]
         try:
             child = subprocess.Popen(

@@ -194,7 +194,7 @@ def _facts(
     limits: Limits, calls: Sequence[Call | PythonCall], memory: Arena, cache: ObjectCache
 ) -> Mapping[str, str]:
     return {
-        "instruction set": str(isa.current()),
+        "instruction set": str(isa.target()),
         "processor": isa.host_cpu(),
         "threads": str(limits.num_threads),
         "calls a step": str(len(calls)),

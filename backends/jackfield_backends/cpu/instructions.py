@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils
 
 from jackfield_backends.cpu.emit import F16, F32, I8, I16, I32, Value, call, constant, join, lanes_of, zeros
-from jackfield_backends.cpu.isa import Isa, current
+from jackfield_backends.cpu.isa import Isa, current, target
+from jackfield_backends.cpu.written_out import call_written_out
 
 __all__ = [
     "Instructions",
@@ -98,6 +100,13 @@ def parts(values: Sequence[Value], count: int, work: Callable[..., Value]) -> Va
     return done[0]
 
 
+def _instruct(name: str, result: Any, arguments: Sequence[Value]) -> Value:
+    """Give one instruction of the hardware, by the name of LLVM's intrinsic; those of other modules are portable."""
+    if target().is_written_out:
+        return call_written_out(name, result, arguments)
+    return call(arguments[0].b, name, result, arguments)
+
+
 # ---- AVX-512 -------------------------------------------------------------------------------------
 
 
@@ -128,7 +137,7 @@ def _signed_of(dot: Dot) -> SignedDot:
 
 def _dot_vnni(total: Value, u: Value, a: Value) -> Value:
     def dot(total: Value, u: Value, a: Value) -> Value:
-        return call(u.b, f"llvm.x86.avx512.vpdpbusd.{8 * u.count}", total.type, [total, u, a])
+        return _instruct(f"llvm.x86.avx512.vpdpbusd.{8 * u.count}", total.type, [total, u, a])
 
     return parts([total, u, a], 64, dot)
 
@@ -138,7 +147,7 @@ def _lookup_avx512(table: Sequence[int], indices: Value) -> Value:
         listed = constant(indices.b, I8, list(table) * (indices.count // 16), indices.count)
         if indices.count < 64:
             return _shuffle_avx2(listed, indices)
-        return call(indices.b, "llvm.x86.avx512.pshuf.b.512", indices.type, [listed, indices])
+        return _instruct("llvm.x86.avx512.pshuf.b.512", indices.type, [listed, indices])
 
     return parts([indices], 64, look)
 
@@ -148,14 +157,14 @@ def _lookup_avx512(table: Sequence[int], indices: Value) -> Value:
 
 def _pairs_avx2(u: Value, a: Value) -> Value:
     def multiply(u: Value, a: Value) -> Value:
-        return call(u.b, "llvm.x86.avx2.pmadd.ub.sw", lanes_of(I16, 16), [u, a])
+        return _instruct("llvm.x86.avx2.pmadd.ub.sw", lanes_of(I16, 16), [u, a])
 
     return parts([u, a], 32, multiply)
 
 
 def _fours_avx2(pairs: Value) -> Value:
     def add(pairs: Value) -> Value:
-        return call(pairs.b, "llvm.x86.avx2.pmadd.wd", lanes_of(I32, 8), [pairs, pairs.constant(1)])
+        return _instruct("llvm.x86.avx2.pmadd.wd", lanes_of(I32, 8), [pairs, pairs.constant(1)])
 
     return parts([pairs], 16, add)
 
@@ -183,7 +192,7 @@ def _dot_signed_avx2(totals: Sequence[Value], terms: Terms) -> list[Value]:
 
 def _signed_avx2(x: Value, sign: Value) -> Value:
     def give(x: Value, sign: Value) -> Value:
-        return call(x.b, "llvm.x86.avx2.psign.b", x.type, [x, sign])
+        return _instruct("llvm.x86.avx2.psign.b", x.type, [x, sign])
 
     return parts([x, sign], 32, give)
 
@@ -199,7 +208,7 @@ def held(totals: list[Value]) -> list[Value]:
     statement takes all totals in registers and gives them back; only totals of one register each are held.
     """
     first = totals[0]
-    if len(totals) == 1 or first.count * first.element.width > 256:
+    if len(totals) == 1 or first.count * first.element.width > 256 or target().is_written_out:
         return totals
     numbers = range(len(totals))
     kind = ir.FunctionType(ir.LiteralStructType([first.type] * len(totals)), [first.type] * len(totals))
@@ -211,7 +220,7 @@ def held(totals: list[Value]) -> list[Value]:
 
 def _shuffle_avx2(listed: Value, indices: Value) -> Value:
     name = {16: "llvm.x86.ssse3.pshuf.b.128", 32: "llvm.x86.avx2.pshuf.b"}[indices.count]
-    return call(indices.b, name, indices.type, [listed, indices])
+    return _instruct(name, indices.type, [listed, indices])
 
 
 def _lookup_avx2(table: Sequence[int], indices: Value) -> Value:
@@ -227,7 +236,7 @@ def _lookup_avx2(table: Sequence[int], indices: Value) -> Value:
 
 def _dot_neon(total: Value, w: Value, a: Value) -> Value:
     def dot(total: Value, w: Value, a: Value) -> Value:
-        return call(w.b, "llvm.aarch64.neon.sdot.v4i32.v16i8", total.type, [total, w, a])
+        return _instruct("llvm.aarch64.neon.sdot.v4i32.v16i8", total.type, [total, w, a])
 
     return parts([total, w, a], 16, dot)
 
@@ -236,7 +245,7 @@ def _lookup_neon(table: Sequence[int], indices: Value) -> Value:
     listed = constant(indices.b, I8, list(table), 16)
 
     def look(indices: Value) -> Value:
-        return call(indices.b, "llvm.aarch64.neon.tbl1.v16i8", indices.type, [listed, indices])
+        return _instruct("llvm.aarch64.neon.tbl1.v16i8", indices.type, [listed, indices])
 
     return parts([indices], 16, look)
 

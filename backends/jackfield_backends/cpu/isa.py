@@ -2,6 +2,9 @@
 
 One is in force in a process at a time. Intrinsics ask ``current()`` when they generate code, never when
 they are typed, so that one source serves every instruction set.
+
+``avx512:written-out`` generates the kernels of AVX-512 with its instructions written out (``written_out.py``), which
+run on every machine: to test kernels where the hardware is not at hand.
 """
 
 from __future__ import annotations
@@ -10,15 +13,28 @@ import functools
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
 import llvmlite.binding as llvm
 
 from jackfield.errors import BackendUnavailable, ConfigError, did_you_mean
 
-__all__ = ["ENVIRONMENT", "Isa", "available", "current", "host_cpu", "host_features", "named", "use"]
+__all__ = [
+    "ENVIRONMENT",
+    "Isa",
+    "Target",
+    "available",
+    "current",
+    "host_cpu",
+    "host_features",
+    "named",
+    "target",
+    "use",
+]
 
 ENVIRONMENT = "JACKFIELD_CPU_ISA"
+WRITTEN_OUT = ":written-out"
 
 
 class Isa(StrEnum):
@@ -40,7 +56,25 @@ NEEDS: Mapping[Isa, frozenset[str]] = {
     Isa.NEON: frozenset({"neon", "dotprod"}),
     Isa.PORTABLE: frozenset(),
 }
-_in_force: list[Isa] = []
+
+
+@dataclass(frozen=True)
+class Target:
+    """What kernels are generated for; as a string, what ``named`` reads.
+
+    Attributes:
+        isa: The instruction set.
+        is_written_out: Whether its instructions are plain LLVM, which every machine runs.
+    """
+
+    isa: Isa
+    is_written_out: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.isa}{WRITTEN_OUT if self.is_written_out else ''}"
+
+
+_in_force: list[Target] = []
 
 
 @functools.cache
@@ -66,36 +100,44 @@ def available() -> list[Isa]:
     return [isa for isa in fitting if NEEDS[isa] <= host_features()]
 
 
-def named(name: str) -> Isa:
-    """Return the instruction set of that name.
+def named(name: str) -> Target:
+    """Return the target of that name: an instruction set's, and ``:written-out`` if its instructions shall be.
 
     Raises:
         ConfigError: There is none of that name.
         BackendUnavailable: This machine cannot run it.
     """
     known = [str(isa) for isa in Isa]
-    if name not in known:
+    plain = name.removesuffix(WRITTEN_OUT)
+    if plain not in known:
         raise ConfigError(
-            f"no instruction set named {name!r}; known: {', '.join(known)}.{did_you_mean(name, known)}",
+            f"no instruction set named {plain!r}; known: {', '.join(known)}.{did_you_mean(plain, known)}",
             param=ENVIRONMENT,
         )
-    isa = Isa(name)
-    if isa not in available():
+    found = Target(Isa(plain), is_written_out=name != plain)
+    if not found.is_written_out and found.isa not in available():
         usable = ", ".join(available())
         raise BackendUnavailable(
             f"instruction set {name!r} does not run on this {host_cpu()}; use one of: {usable}"
         )
-    return isa
+    return found
 
 
-def current() -> Isa:
-    """Return the instruction set in force: the one set with ``use``, or the environment's, or the best."""
+def target() -> Target:
+    """Return the target in force: the one set with ``use``, or the environment's, or the best."""
     if not _in_force:
         asked = os.environ.get(ENVIRONMENT)
-        _in_force.append(named(asked) if asked else available()[0])
+        _in_force.append(named(asked) if asked else Target(available()[0]))
     return _in_force[0]
 
 
-def use(isa: Isa | None) -> None:
-    """Put an instruction set in force for kernels compiled from now on; ``None`` for the default again."""
-    _in_force[:] = [] if isa is None else [isa]
+def current() -> Isa:
+    """Return the instruction set in force, written out or not."""
+    return target().isa
+
+
+def use(chosen: Target | Isa | None) -> None:
+    """Put a target in force for kernels compiled from now on; ``None`` for the default again."""
+    if isinstance(chosen, Isa):
+        chosen = Target(chosen)
+    _in_force[:] = [] if chosen is None else [chosen]

@@ -25,7 +25,7 @@ from jackfield.errors import BackendError
 from jackfield_backends.cpu import isa
 from jackfield_backends.cpu.cache import ObjectCode
 from jackfield_backends.cpu.emit import F32, I8, I16, I32, I64, Value, lanes_of
-from jackfield_backends.cpu.isa import Isa
+from jackfield_backends.cpu.isa import Target
 from jackfield_backends.cpu.kernel import Kernel, Routine
 from jackfield_backends.cpu.operation import Kind, Operation
 
@@ -164,12 +164,12 @@ def _definition(operation: Operation) -> Callable[..., Any]:
 
 @typeof_impl.register(Routine)  # type: ignore[untyped-decorator]
 def _type_of_routine(routine: Routine[..., Any], context: Any) -> Any:
-    return types.Dispatcher(_dispatcher(routine, isa.current()))
+    return types.Dispatcher(_dispatcher(routine, isa.target()))
 
 
 @functools.cache
-def _dispatcher(routine: Routine[..., Any], instruction_set: Isa) -> Any:
-    """Return a routine as numba has it, which keeps the code of one instruction set."""
+def _dispatcher(routine: Routine[..., Any], target: Target) -> Any:
+    """Return a routine as numba has it, which keeps the code for one target."""
     return njit(**OPTIONS)(routine.function)
 
 

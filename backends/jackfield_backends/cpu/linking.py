@@ -16,13 +16,13 @@ from jackfield.errors import BackendError
 from jackfield_backends.cpu import isa
 from jackfield_backends.cpu.atomic import YIELD
 from jackfield_backends.cpu.cache import ObjectCache, ObjectCode
-from jackfield_backends.cpu.isa import Isa
+from jackfield_backends.cpu.isa import Target
 from jackfield_backends.cpu.kernel import Kernel
 
 __all__ = ["addresses_of"]
 
 NEEDED_SYMBOLS = ("memcpy", "memset", "memmove", "cos", YIELD)
-_linked: dict[tuple[Kernel, Isa], int] = {}
+_linked: dict[tuple[Kernel, Target], int] = {}
 _engines: list[Any] = []  # they own the code
 
 
@@ -38,11 +38,11 @@ def addresses_of(
     missing = [kernel for kernel in wanted if not _find(kernel, cache)]
     if missing:
         _compile(missing, cache, progress)
-    return {kernel: _linked[kernel, isa.current()] for kernel in wanted}
+    return {kernel: _linked[kernel, isa.target()] for kernel in wanted}
 
 
 def _find(kernel: Kernel, cache: ObjectCache) -> bool:
-    if (kernel, isa.current()) in _linked:
+    if (kernel, isa.target()) in _linked:
         return True
     code = cache.load(kernel.spec)
     if code is not None:
@@ -67,7 +67,7 @@ def _link(kernel: Kernel, code: ObjectCode) -> None:
     engine.add_object_file(llvm.ObjectFileRef.from_data(code.data))
     engine.finalize_object()
     _engines.append(engine)
-    _linked[kernel, isa.current()] = engine.get_function_address(code.symbol)
+    _linked[kernel, isa.target()] = engine.get_function_address(code.symbol)
 
 
 @functools.cache
