@@ -25,6 +25,9 @@ PROGRAM = Path(__file__).with_name("peer_process.py")
 class PeerModel:
     """llama.cpp in a process of its own, which measures when it is told to; a context manager.
 
+    Attributes:
+        version: That of llama-cpp-python.
+
     Raises:
         ConfigError: llama-cpp-python is not installed in that environment, or cannot open the file.
     """
@@ -38,7 +41,8 @@ class PeerModel:
             text=True,
         )
         try:
-            self._load_s = float(self._answer()["load_s"])
+            opened = self._answer()
+            self._load_s, self.version = float(opened["load_s"]), str(opened["version"])
         except ConfigError:
             self.close()
             raise

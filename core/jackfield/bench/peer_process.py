@@ -161,7 +161,8 @@ def main() -> None:
     except RuntimeError as error:
         print(json.dumps({"error": str(error)}), flush=True)
         return
-    print(json.dumps({"load_s": time.perf_counter() - started}), flush=True)
+    opened = {"load_s": time.perf_counter() - started, "version": llama_cpp.__version__}
+    print(json.dumps(opened), flush=True)
     for line in sys.stdin:
         print(json.dumps(peer.measure(json.loads(line))), flush=True)
 

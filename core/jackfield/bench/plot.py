@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jackfield.bench.profile_report import shares_of
-from jackfield.bench.report import rows_of
+from jackfield.bench.report import machine_of, rows_of
 from jackfield.errors import ConfigError
 
 __all__ = ["draw"]
@@ -38,7 +38,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     _draw_rates(upper, [(label, ours, theirs) for label, ours, theirs, _ in rows])
     if profiles:
         _draw_profiles(lower, profiles)
-    figure.suptitle(f"{results['model']}, {results['threads']} threads, {results['machine']}", fontsize=11)
+    figure.suptitle(f"{results['model']}, {machine_of(results)}", fontsize=10)
     figure.savefig(path, dpi=150)
 
 

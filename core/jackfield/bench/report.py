@@ -13,7 +13,7 @@ from rich.table import Table
 from jackfield.backend import MachineRates
 from jackfield.bench.figures import Figures, Workload, median_figures
 
-__all__ = ["print_results", "rows_of", "summarise"]
+__all__ = ["machine_of", "print_results", "rows_of", "summarise"]
 
 GIGA = 1e9
 
@@ -93,13 +93,20 @@ def rows_of(results: dict[str, Any]) -> list[tuple[str, float, float | None, flo
     ]
 
 
+def machine_of(results: dict[str, Any]) -> str:
+    """Return what the figures were measured on and with, one line."""
+    facts = [f"{results['threads']} threads", results["machine"]]
+    facts += [results[name] for name in ("processor", "instruction set") if name in results]
+    if "llama_cpp_python" in results:
+        facts.append(f"llama-cpp-python {results['llama_cpp_python']}")
+    return " · ".join(facts)
+
+
 def print_results(results: dict[str, Any]) -> None:
     """Print a table for people."""
     console = Console()
-    console.print(
-        f"{results['model']} · backend {results['backend']} · {results['threads']} threads"
-        f" · {results['machine']} · median of {results['runs']}"
-    )
+    console.print(f"{results['model']} · backend {results['backend']} · median of {results['runs']}")
+    console.print(machine_of(results))
     table = Table("tokens a second", "jackfield", "llama.cpp", "ratio", box=None)
     for label, ours, peer, ratio in rows_of(results):
         table.add_row(label, _text(ours, 1), _text(peer, 1), _text(ratio, 2))

@@ -123,6 +123,10 @@ def _measure(path: str, workload: Workload, arguments: argparse.Namespace) -> di
                 peers.append(_run(peer, workload))
         best = max(rates, key=lambda rate: rate.read_bytes_per_s, default=None)
         results = summarise(path, model.backend, workload, ours, peers, best, model.decode_bytes)
+        facts = model.loaded.executable.describe()
+        results |= {name: facts[name] for name in ("processor", "instruction set") if name in facts}
+        if peer is not None:
+            results["llama_cpp_python"] = peer.version
         if arguments.profile:
             results["profile"] = [each.as_json() for each in profile(model, workload)]
         return results
