@@ -12,7 +12,6 @@ from jackfield.gguf import BLOCK_FORMATS, dequantize
 from jackfield.program import Buffer, Weight
 from jackfield.program.ops import Linear
 from jackfield.testing.blocks import encode
-from jackfield_backends.cpu.instructions import in_force
 from jackfield_backends.cpu.isa import Isa, available
 from jackfield_backends.cpu.linear import lower_linears
 from jackfield_backends.cpu.workbench import Workbench
@@ -101,13 +100,13 @@ def test_any_number_of_tokens_gives_what_numpy_gives(every_isa: Isa, type_name: 
         assert_near(made, expected, EXACT)
 
 
-@on_every_set(BLOCKS)
-def test_a_token_gets_the_same_bits_among_few_and_the_same_among_many(every_isa: Isa, type_name: str) -> None:
+@on_every_set([*BLOCKS, *FLOATS])
+def test_a_token_gets_the_same_bits_among_any_number_of_tokens(every_isa: Isa, type_name: str) -> None:
     expected, found = products(type_name, 37, odd_width(type_name), make_rows=random_rows)
+    most = found[max(found)]
     for count, made in found.items():
         assert_near(made, expected, ROUNDING)
-        many = max(found) if count > in_force().max_singles else 1
-        np.testing.assert_array_equal(made[: len(found[many])], found[many][:count])
+        np.testing.assert_array_equal(made, most[:count])
 
 
 @on_every_set([*((isa, "Q8_0") for isa in Isa), (Isa.AVX2, "Q4_0"), (Isa.AVX2, "Q5_0")])

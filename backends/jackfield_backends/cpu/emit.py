@@ -33,6 +33,8 @@ __all__ = [
     "lanes_of",
     "loop",
     "reserve",
+    "stack_bytes",
+    "summed",
     "vector_of",
     "zeros",
 ]
@@ -336,6 +338,22 @@ def join(low: Value, high: Value) -> Value:
     return low.lanes(range(2 * low.count), high)
 
 
+def stack_bytes(like: Value, count: int) -> Value:
+    """Return the address of bytes on the stack, at a cache line: vectors that cross one cost twice."""
+    with like.b.goto_entry_block():
+        array = like.b.alloca(ir.ArrayType(I8, count))
+    array.align = 64
+    return like.new(like.b.ptrtoint(array, like.type))
+
+
+def summed(values: Sequence[Value]) -> Value:
+    """Return the sum of some values, a power of two of them, in the order in which ``total`` adds lanes."""
+    while len(values) > 1:
+        half = len(values) // 2
+        values = [low + high for low, high in zip(values[:half], values[half:], strict=True)]
+    return values[0]
+
+
 class Totals:
     """Values that a loop of generated code adds to; LLVM keeps them in registers."""
 
@@ -352,3 +370,7 @@ class Totals:
     def get(self, i: int) -> Value:
         """Return one as it is here."""
         return Value(self._builder, self._builder.load(self._cells[i]))
+
+    def all(self) -> list[Value]:
+        """Return all as they are here."""
+        return [self.get(i) for i in range(len(self._cells))]

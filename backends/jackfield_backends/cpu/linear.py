@@ -32,16 +32,16 @@ from jackfield_backends.cpu.instructions import in_force
 from jackfield_backends.cpu.kernel import Kernel, arg, kernel, load_i64, routine, store_i64
 from jackfield_backends.cpu.linear_float import (
     ELEMENT_BYTES,
-    FLOAT_RECORD_BYTES,
     float_multiply_kernel,
+    float_panel_bytes,
     float_panels,
-    float_row_kernel,
+    float_rows,
     tile_bytes,
     tiles,
 )
 from jackfield_backends.cpu.linear_panels import PANEL_ROWS, multiply_kernel, panel_kind, unpack_kernel
 from jackfield_backends.cpu.linear_quads import quad_kernel
-from jackfield_backends.cpu.linear_rows import row_products
+from jackfield_backends.cpu.linear_rows import row_kernel
 from jackfield_backends.cpu.operation import i64, nothing, operation
 from jackfield_backends.cpu.quantize import (
     BLOCK,
@@ -98,35 +98,36 @@ def reads_activation(type_name: str) -> bool:
 
 def recipe_of(place: TensorPlace, width: int, num_rows: int, num_threads: int) -> list[Argument]:
     """Return the recipe of a matrix of ``num_rows`` x ``width``."""
-    units, record, tile_bytes = _units_of(place.type_name, width)
+    units, panel_bytes, tile_bytes = _sizes_of(place.type_name, width)
     share = max(1, num_rows // (CHUNKS_PER_THREAD * num_threads))
-    panels = max(1, min(CACHED_BYTES // (units * record), share // PANEL_ROWS))
+    panels = max(1, min(CACHED_BYTES // panel_bytes, share // PANEL_ROWS))
     chunk = min(MAX_CHUNK, CHUNK_BYTES // place.row_bytes, share) // PANEL_ROWS * PANEL_ROWS
     sizes = [
         place.row_bytes,
         units,
         num_rows,
-        units * record,
+        panel_bytes,
         panels,
         max(PANEL_ROWS, chunk),
-        units * tile_bytes,
+        tile_bytes,
         1 if place.type_name in ELEMENT_BYTES else in_force().max_singles,
     ]
     return [*sizes, *component_kernels(place.type_name)]
 
 
-def _units_of(type_name: str, width: int) -> tuple[int, int, int]:
-    """Return units of width a row, and the bytes of a panel and of a tile for each."""
+def _sizes_of(type_name: str, width: int) -> tuple[int, int, int]:
+    """Return units of width a row, and the bytes of a panel and of a tile."""
     if type_name in ELEMENT_BYTES:
-        return width, FLOAT_RECORD_BYTES, 4 * TILE
-    return width // BLOCK, panel_kind(type_name).record_bytes, RECORD_BYTES
+        return width, float_panel_bytes(width), 4 * TILE * width
+    blocks = width // BLOCK
+    return blocks, blocks * panel_kind(type_name).record_bytes, blocks * RECORD_BYTES
 
 
 def component_kernels(type_name: str) -> list[Kernel]:
     """Return the kernels that products with a format are made of, in a recipe's order."""
     counts = range(1, QUADS + 1)
     if type_name in ELEMENT_BYTES:
-        rows = [float_row_kernel(type_name, n) for n in (1, *(QUAD * count for count in counts))]
+        rows = [float_rows(type_name)] * (QUADS + 1)
         return [
             *rows,
             float_panels(type_name),
@@ -134,7 +135,7 @@ def component_kernels(type_name: str) -> list[Kernel]:
             float_multiply_kernel(SMALL_TILE),
         ]
     kind = panel_kind(type_name)
-    rows = [row_products(type_name), *(quad_kernel(type_name, count) for count in counts)]
+    rows = [row_kernel(type_name), *(quad_kernel(type_name, count) for count in counts)]
     return [*rows, unpack_kernel(type_name), multiply_kernel(kind, TILE), multiply_kernel(kind, SMALL_TILE)]
 
 
@@ -185,6 +186,23 @@ def finish_row(target: int, result: int, t: int, start: int, count: int) -> None
         if residual:
             one += load_f32(residual + i)
         store_f32(out + i, one)
+
+
+@routine
+def finish_panel(target: int, results: int, first: int, count: int, start: int) -> None:
+    """Write the results of ``PANEL_ROWS`` rows from ``start`` for ``count`` tokens from ``first`` to a target."""
+    out = arg(target, OUT) + first * arg(target, OUT_STEP) + 4 * start
+    bias, residual = arg(target, BIAS), arg(target, RESIDUAL)
+    scale = load_f32(arg(target, SCALE)) if arg(target, SCALE) else np.float32(1)
+    if residual:
+        residual += first * arg(target, RESIDUAL_STEP) + 4 * start
+    for t in range(count):
+        value = load_f32x16(results + 4 * PANEL_ROWS * t) * scale
+        if bias:
+            value = value + load_f32x16(bias + 4 * start)
+        if residual:
+            value = value + load_f32x16(residual + t * arg(target, RESIDUAL_STEP))
+        store_f32x16(out + t * arg(target, OUT_STEP), value)
 
 
 @routine
@@ -243,6 +261,7 @@ def _multiply_rows(
     store_i64(args + 16, arg(recipe, WIDTH))
     store_i64(args + 40, step)
     store_i64(args + 48, x_step)
+    store_i64(args + 56, 1 if num_tokens <= arg(recipe, SINGLES) else num_tokens)
     is_single = num_tokens <= arg(recipe, SINGLES)
     passes = num_tokens if is_single else 1
     quads = 0 if is_single else (num_tokens + QUAD - 1) // QUAD
@@ -286,9 +305,11 @@ def _multiply_panels(
         for row in range(start, stop, PANEL_ROWS):
             call_kernel(multiply, args, panel, x + first // TILE * arg(recipe, TILE_BYTES))
             panel += arg(recipe, PANEL_BYTES)
+            if stop - row >= PANEL_ROWS:
+                finish_panel(target, results, first, count, row)
+                continue
             for t in range(count):
-                result = results + 4 * PANEL_ROWS * t
-                finish_row(target, result, first + t, row, min(PANEL_ROWS, stop - row))
+                finish_row(target, results + 4 * PANEL_ROWS * t, first + t, row, stop - row)
 
 
 @kernel

@@ -16,11 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from llvmlite import ir
-
-from jackfield_backends.cpu.emit import F32, I8, I32, Value, join, lanes_of, loop, reserve, vector_of, zeros
+from jackfield_backends.cpu.emit import F32, I8, I32, Value, join, loop, stack_bytes, vector_of, zeros
 from jackfield_backends.cpu.formats import FORMATS
 from jackfield_backends.cpu.formats.block_format import BlockFormat
 from jackfield_backends.cpu.instructions import in_force
@@ -34,6 +31,7 @@ from jackfield_backends.cpu.quantize import (
     RECORD_DS,
     RECORD_DS16,
 )
+from jackfield_backends.cpu.sums import Chains
 
 __all__ = [
     "PANEL_ROWS",
@@ -41,7 +39,6 @@ __all__ = [
     "multiply_kernel",
     "multiply_panel",
     "panel_kind",
-    "stack_bytes",
     "stored",
     "unpack_kernel",
     "unpack_panel",
@@ -144,13 +141,6 @@ def transposed(pairs: Sequence[Value]) -> list[Value]:
         mask = lanes + [16 + lane for lane in lanes]
         result += [quads[0][j].lanes(mask, quads[1][j]) for j in range(4)]
     return result
-
-
-def stack_bytes(like: Value, count: int) -> Value:
-    """Return the address of bytes on the stack, at a cache line: vectors that cross one cost twice."""
-    array = reserve(like.b, ir.ArrayType(I8, count))
-    array.align = 64
-    return like.new(like.b.ptrtoint(array, like.type))
 
 
 def _columns(rows: Sequence[Value]) -> list[Value]:
@@ -272,18 +262,16 @@ class _Product:
         self.instructions = in_force()
 
     def write(self, panel: Value, num_blocks: Value, x: Value, first: Value, out: Value) -> None:
-        builder, lanes = panel.b, self.lanes
-        cells = [reserve(builder, lanes_of(F32, lanes)) for _ in range(self.num_tokens)]
-        for cell in cells:
-            builder.store(zeros(builder, F32, lanes).v, cell)
+        chains = Chains(panel, self.num_tokens, self.lanes)
         with loop(num_blocks) as i:
-            self._block(panel + i * self.kind.record_bytes, x + i * RECORD_BYTES, first, cells)
-        for t, cell in enumerate(cells):
-            out.store(panel.new(builder.load(cell)), 4 * PANEL_ROWS * t)
+            self._block(i, panel + i * self.kind.record_bytes, x + i * RECORD_BYTES, first, chains)
+        for t in range(self.num_tokens):
+            out.store(chains.folded(t), 4 * PANEL_ROWS * t)
 
-    def _block(self, record: Value, x: Value, first: Value, cells: Sequence[Any]) -> None:
+    def _block(self, block: Value, record: Value, x: Value, first: Value, chains: Chains) -> None:
         q, words, pairs = x + first * 32, x + first * 4, x + first * 8
         lanes, halves = self.lanes, self.kind.num_scales
+        sums: list[Value] = []
         for half in range(halves):
             groups = range(8 // halves * half, 8 // halves * (half + 1))
             terms = ((record.load(I8, 4 * lanes, 64 * g), self._activations(q, g)) for g in groups)
@@ -293,13 +281,14 @@ class _Product:
                 starts = [self._start(words, pairs, t, half) for t in range(self.num_tokens)]
                 totals = self.instructions.dot_signed(starts, terms)
             scale = record.load(F32, lanes, self.kind.scale_at(half))
-            for t, cell in enumerate(cells):
+            sums = sums or chains.all(block)
+            for t, total in enumerate(totals):
                 d = words.load(F32, 1, RECORD_D + 4 * t).splat(lanes)
-                total = totals[t].signed(F32).fma(scale * d, scale.new(record.b.load(cell)))
+                sums[t] = total.signed(F32).fma(scale * d, sums[t])
                 if self.kind.has_minimum:
                     minimum = record.load(F32, lanes, self.kind.minimum_at(half))
-                    total = minimum.fma(self._sum(words, pairs, t, half).splat(lanes), total)
-                record.b.store(total.v, cell)
+                    sums[t] = minimum.fma(self._sum(words, pairs, t, half).splat(lanes), sums[t])
+        chains.set_all(block, sums)
 
     def _activations(self, q: Value, group: int) -> list[Value]:
         """Return four columns of every token, once for each row."""

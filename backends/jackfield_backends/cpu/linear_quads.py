@@ -16,16 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from numba import types
-from numba.core import cgutils
-
-from jackfield_backends.cpu.emit import F32, I8, I32, Value, vector_of, zeros
+from jackfield_backends.cpu.emit import F32, I8, I32, Value, loop, stack_bytes, vector_of, zeros
 from jackfield_backends.cpu.formats import FORMATS
 from jackfield_backends.cpu.formats.block_format import BlockFormat
 from jackfield_backends.cpu.instructions import in_force
 from jackfield_backends.cpu.kernel import Kernel, arg, kernel_family
-from jackfield_backends.cpu.linear_panels import PanelKind, panel_kind, stack_bytes, stored
-from jackfield_backends.cpu.linear_rows import PREFETCH, add_product, zeroed_cell
+from jackfield_backends.cpu.linear_panels import PanelKind, panel_kind, stored
+from jackfield_backends.cpu.linear_rows import PREFETCH
+from jackfield_backends.cpu.operation import i64, nothing, operation
 from jackfield_backends.cpu.quantize import (
     QUAD,
     QUAD_BIAS,
@@ -35,7 +33,7 @@ from jackfield_backends.cpu.quantize import (
     QUAD_DS,
     QUAD_DS16,
 )
-from jackfield_backends.cpu.simd import operation
+from jackfield_backends.cpu.sums import Chains, pairwise, summed_fours
 
 __all__ = ["ROWS", "quad_kernel", "quad_products"]
 
@@ -51,7 +49,7 @@ class _QuadProduct:
     ) -> None:
         self.form, self.kind, self.num_blocks = form, kind, num_blocks
         self.quads = [x + num_blocks * (QUAD_BYTES * q) for q in range(num_quads)]
-        self.totals = [zeroed_cell(x.b, LANES) for _ in range(num_quads)]
+        self.totals = Chains(x, num_quads, LANES)
         # [scale][4 rows] on the stack: repeating sixteen bytes is free while loading, and takes a shuffle otherwise
         self.scales = stack_bytes(x, 16 * form.num_scales)
         self.minima = stack_bytes(x, 16 * form.num_scales)
@@ -60,25 +58,24 @@ class _QuadProduct:
         """Write the loop over the rows' blocks and the storing of results."""
         builder, form = out.b, self.form
         num_steps = out.new(builder.udiv(self.num_blocks.v, out.constant(form.num_sub_blocks).v))
-        with cgutils.for_range(builder, num_steps.v) as loop:
-            i = out.new(loop.index)
+        with loop(num_steps) as i:
             places = [row + i * form.num_bytes for row in rows]
             for place in places:
                 for line in range(0, form.num_bytes, 64):
                     (place + ahead).prefetch(line)
-            self._step(places, i * (form.num_sub_blocks * QUAD_BYTES))
-        for quad, cell in enumerate(self.totals):
-            total = out.new(builder.load(cell))
+            self._step(places, i * form.num_sub_blocks)
+        for quad in range(len(self.quads)):
+            total = self.totals.folded(quad)
             for t in range(QUAD):
                 (out + out_step * (QUAD * quad + t)).store(total.lanes(range(ROWS * t, ROWS * t + ROWS)))
 
-    def _step(self, places: Sequence[Value], records: Value) -> None:
+    def _step(self, places: Sequence[Value], block: Value) -> None:
         form = self.form
         self._store_scales(places)
         for j in range(form.num_sub_blocks):
             parts = [stored(form, self.kind, form.sub_block(place, j)) for place in places]
             for quad, x in enumerate(self.quads):
-                self._sub_block(j, parts, quad, x + (records + j * QUAD_BYTES))
+                self._sub_block(j, parts, quad, block + j, x + (block + j) * QUAD_BYTES)
 
     def _store_scales(self, places: Sequence[Value]) -> None:
         if self.form.num_scales == 1:
@@ -92,11 +89,12 @@ class _QuadProduct:
             minima = [minimum for minimum in found[1] if minimum is not None]
             _store_columns(minima or [scales * -float(self.form.offset) for scales in found[0]], self.minima)
 
-    def _sub_block(self, j: int, parts: Sequence[Value], quad: int, x: Value) -> None:
+    def _sub_block(self, j: int, parts: Sequence[Value], quad: int, block: Value, x: Value) -> None:
         """Add the products of sub-block j of every row with a quad, whose record is at ``x``."""
         instructions = in_force()
         d = x.load(F32, LANES, QUAD_D)
         sums = [zeros(x.b, I32, LANES)] * ROWS
+        sum_of_block = self.totals.get(block, quad)
         for half in range(2):
             activation = x.load(I8, 64, 64 * half)
             repeated = [part.lanes([*range(16 * half, 16 * half + 16)] * QUAD) for part in parts]
@@ -108,20 +106,22 @@ class _QuadProduct:
                     (sums[r],) = instructions.dot_signed([sums[r]], [term])
             if self.kind.halves:
                 bias, ds = QUAD_BIAS16 + 64 * half, QUAD_DS16 + 64 * half
-                self._add(2 * j + half, sums, quad, d, x, bias, ds)
+                sum_of_block = self._added(sum_of_block, 2 * j + half, sums, d, x, bias, ds)
                 sums = [zeros(x.b, I32, LANES)] * ROWS
         if not self.kind.halves:
-            self._add(j, sums, quad, d, x, QUAD_BIAS, QUAD_DS)
+            sum_of_block = self._added(sum_of_block, j, sums, d, x, QUAD_BIAS, QUAD_DS)
+        self.totals.set(block, quad, sum_of_block)
 
-    def _add(
-        self, scale: int, sums: Sequence[Value], quad: int, d: Value, x: Value, bias: int, ds: int
-    ) -> None:
-        total = summed_fours(sums)
+    def _added(
+        self, before: Value, scale: int, sums: Sequence[Value], d: Value, x: Value, bias: int, ds: int
+    ) -> Value:
+        dots = summed_fours(sums)
         if in_force().bias and not self.kind.has_minimum:
-            total = total + x.load(I32, LANES, bias)
-        add_product(self.totals[quad], total.signed(F32), d * self._repeated(self.scales, scale))
+            dots = dots + x.load(I32, LANES, bias)
+        total = dots.signed(F32).fma(d * self._repeated(self.scales, scale), before)
         if self.kind.has_minimum:
-            add_product(self.totals[quad], self._repeated(self.minima, scale), x.load(F32, LANES, ds))
+            total = self._repeated(self.minima, scale).fma(x.load(F32, LANES, ds), total)
+        return total
 
     def _repeated(self, columns: Value, scale: int) -> Value:
         return columns.load(F32, ROWS, 16 * scale).lanes(list(range(ROWS)) * QUAD)
@@ -142,33 +142,17 @@ def _store_columns(rows: Sequence[Value], place: Value) -> None:
             place.store(column.lanes(range(i, i + 4)), 16 * (i + k))
 
 
-def _pairwise(x: Value, y: Value, size: int, high: int) -> Value:
-    """Interleave lanes, or pairs of lanes, of the lower or upper half of each four."""
-    mask: list[int] = []
-    for i in range(2 * high, x.count, 4):
-        first, second = range(i, i + 2), range(x.count + i, x.count + i + 2)
-        mask += [*first, *second] if size == 2 else [first[0], second[0], first[1], second[1]]
-    return x.lanes(mask, y)
-
-
 def transposed_fours(rows: Sequence[Value]) -> list[Value]:
     """Transpose each 4 x 4 lanes of four vectors."""
     a, b, c, d = rows
-    halves = [(_pairwise(a, b, 1, h), _pairwise(c, d, 1, h)) for h in (0, 1)]
-    return [_pairwise(x, y, 2, h) for x, y in halves for h in (0, 1)]
-
-
-def summed_fours(rows: Sequence[Value]) -> Value:
-    """Sum each four lanes of four vectors: in the place of the fours, the four vectors' sums."""
-    a, b, c, d = rows
-    first, second = (_pairwise(x, y, 1, 0) + _pairwise(x, y, 1, 1) for x, y in ((a, b), (c, d)))
-    return _pairwise(first, second, 2, 0) + _pairwise(first, second, 2, 1)
+    halves = [(pairwise(a, b, 1, h), pairwise(c, d, 1, h)) for h in (0, 1)]
+    return [pairwise(x, y, 2, h) for x, y in halves for h in (0, 1)]
 
 
 def _quad_product(
     form: BlockFormat, kind: PanelKind, num_quads: int
 ) -> Callable[[int, int, int, int, int, int, int, int, int], None]:
-    @operation(types.void, *[types.int64] * 9)
+    @operation(nothing, *[i64] * 9)
     def quad_product(
         row0: Value, row1: Value, row2: Value, row3: Value, ahead: Value, num_blocks: Value, x: Value, out: Value,
         out_step: Value,

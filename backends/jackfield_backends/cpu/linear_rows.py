@@ -2,13 +2,11 @@
 
     out[r] = Σ_k weight[r, k] * x[k]
 
-A step is 64 columns of a format of small blocks, or a block. A sub-block's sum of integers is scaled by
-``scale * d``. Offsets and minima are repaid by the activation's sums, ``-offset * scale * ds``; signed quants on
-hardware that wants them unsigned start at ``bias`` instead. Integers are exact, the rest is float32, summed in
-sixteen lanes.
+A row is walked in *stretches* of 256 columns, eight blocks of 32. The dot products of its blocks become one vector,
+which is added to the chains of ``sums.py``, the lanes of another.
 
-Reads every byte of the weights once, and that is the time it takes. The activation is a row (``quantize.py``);
-``num_blocks`` is 32-column blocks a row.
+Reads every byte of the weights once, in order, and that is the time it takes. The activation is a row
+(``quantize.py``); ``num_blocks`` is 32-column blocks a row.
 """
 
 from __future__ import annotations
@@ -16,138 +14,145 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from numba import types
-from numba.core import cgutils
-
-from jackfield_backends.cpu.emit import F32, I8, I32, I64, Value, constant, lanes_of, vector_of, zeros
+from jackfield_backends.cpu.emit import F32, I8, I32, I64, Totals, Value, constant, join, loop, zeros
 from jackfield_backends.cpu.formats import FORMATS
 from jackfield_backends.cpu.formats.block_format import BlockFormat
 from jackfield_backends.cpu.instructions import in_force
-from jackfield_backends.cpu.kernel import arg, kernel_family
-from jackfield_backends.cpu.quantize import ROW_BIAS, ROW_BIAS16, ROW_D, ROW_DS, ROW_DS16
-from jackfield_backends.cpu.simd import operation
+from jackfield_backends.cpu.kernel import Kernel, arg, kernel_family
+from jackfield_backends.cpu.linear_panels import PanelKind, panel_kind, stored
+from jackfield_backends.cpu.operation import i64, nothing, operation
+from jackfield_backends.cpu.quantize import (
+    ROW_BIAS,
+    ROW_BIAS16,
+    ROW_D,
+    ROW_DS,
+    ROW_DS16,
+    padded_blocks,
+)
+from jackfield_backends.cpu.sums import CHAINS, LANE_BLOCKS, summed_fours
 
-__all__ = ["PREFETCH", "add_product", "row_products", "zeroed_cell"]
+__all__ = ["PREFETCH", "row_kernel", "row_products"]
 
 PREFETCH = 4096  # bytes ahead; the hardware prefetcher stops at the end of a page
-LANES = 16
-CHAINS = 2  # a chain of additions waits four cycles for each chunk of a block
-
-
-def zeroed_cell(builder: Any, count: int) -> Any:
-    """Return a place for running totals, which LLVM keeps in a register."""
-    cell = cgutils.alloca_once(builder, lanes_of(F32, count))
-    builder.store(zeros(builder, F32, count).v, cell)
-    return cell
-
-
-def add_product(cell: Any, x: Value, y: Value) -> None:
-    """Add ``x * y`` to running totals."""
-    x.b.store(x.fma(y, x.new(x.b.load(cell))).v, cell)
+CHUNK = 64  # columns: four dot products of 16
+STRETCH = 32 * CHAINS
 
 
 class _RowProduct:
-    """Writes the product of one row of weights with an activation row."""
+    """Writes the product of a row of weights with an activation row."""
 
-    def __init__(self, form: BlockFormat, weights: Value, num_blocks: Value, x: Value) -> None:
-        self.form, self.weights, self.num_blocks, self.q = form, weights, num_blocks, x
-        self.is_paired = form.elements == 32
-        self.step = 64 if self.is_paired else form.elements
-        self.num_scales = self.step // (16 if form.halves else 32)
-        padded = (num_blocks + 1) & -2
+    def __init__(self, form: BlockFormat, kind: PanelKind, num_blocks: Value, x: Value) -> None:
+        self.form, self.kind, self.num_blocks, self.q = form, kind, num_blocks, x
+        padded = padded_blocks(num_blocks)
         self.fields = {at: x + padded * at for at in (ROW_D, ROW_DS, ROW_BIAS, ROW_BIAS16, ROW_DS16)}
-        self.chains = [zeroed_cell(x.b, LANES) for _ in range(CHAINS if self.step > 64 else 1)]
-        self.repaid = zeroed_cell(x.b, self.num_scales)
+        self.totals = Totals([zeros(x.b, F32, CHAINS)])
+        self.places = STRETCH // form.elements  # blocks of the format a stretch
 
-    def write(self) -> Value:
-        """Write the loop over the row and return the sum."""
-        builder, weights = self.q.b, self.weights
-        blocks = self.step // 32
-        step_bytes = self.form.num_bytes * (2 if self.is_paired else 1)
-        num_steps = weights.new(builder.udiv(self.num_blocks.v, weights.constant(blocks).v))
-        with cgutils.for_range(builder, num_steps.v) as loop:
-            i = weights.new(loop.index)
-            p = weights + i * step_bytes
-            for line in range(0, step_bytes, 64):
+    def write(self, weights: Value, out: Value) -> None:
+        """Write the loop over the stretches, and the storing of the result."""
+        builder, form = weights.b, self.form
+        whole = weights.new(builder.udiv(self.num_blocks.v, weights.constant(CHAINS).v))
+        num_bytes = form.num_bytes * self.places
+        with loop(whole) as i:
+            p = weights + i * num_bytes
+            for line in range(0, num_bytes, 64):
                 p.prefetch(PREFETCH + line)
-            self._step(p, p + self.form.num_bytes, i * blocks, is_half=False)
-        if self.is_paired:
-            with builder.if_then((self.num_blocks & 1).compare("==", 1).v):
-                p = weights + num_steps * step_bytes
-                self._step(p, p, num_steps * 2, is_half=True)
-        return self._sum()
+            self._add([p + form.num_bytes * j for j in range(self.places)], i * CHAINS, None)
+        if self.places > 1:
+            left = self.num_blocks - whole * CHAINS
+            with builder.if_then(left.compare(">", 0).v):
+                self._add(self._left_places(weights + whole * num_bytes, left), whole * CHAINS, left)
+        out.store(self.totals.get(0).total())
 
-    def _step(self, p: Value, q: Value, block: Value, is_half: bool) -> None:
-        """Add the products of the blocks at ``p`` and ``q``; of only ``p`` when ``is_half``."""
+    def _left_places(self, p: Value, left: Value) -> list[Value]:
+        """Return the places of the last blocks; those past the last repeat it, and do not count."""
+        last = left.new(left.b.udiv(left.v, left.constant(self.form.num_sub_blocks).v)) - 1
+        numbers = [last.constant(j) for j in range(self.places)]
+        return [p + number.below(last).choose(number, last) * self.form.num_bytes for number in numbers]
+
+    def _add(self, places: Sequence[Value], block: Value, left: Value | None) -> None:
+        """Add the products of a stretch, whose first block is ``block``; only ``left`` blocks of it where given."""
+        sums = summed_fours([self._dot(chunk, block + 2 * c) for c, chunk in enumerate(self._chunks(places))])
+        first, second = ([sums.lanes(range(i, i + 4)) for i in at] for at in ((0, 8), (4, 12)))
+        dots = [join(*first), join(*second)] if self.kind.halves else [join(*first) + join(*second)]
+        scales, minima = self._scales(places)
+        d = self._field(F32, ROW_D, block, left, 0)
+        total = self.totals.get(0)
+        for half, dot in enumerate(dots):
+            if in_force().bias and not self.kind.has_minimum:
+                dot = dot + self._field(I32, ROW_BIAS16 if self.kind.halves else ROW_BIAS, block, left, half)
+            total = dot.signed(F32).fma(scales[half] * d, total)
+            if minima:
+                ds = self._field(F32, ROW_DS16 if self.kind.halves else ROW_DS, block, left, half)
+                total = minima[half].fma(ds, total)
+        self.totals.set(0, total)
+
+    def _chunks(self, places: Sequence[Value]) -> list[Value]:
         form = self.form
-        chunks = form.pairs(p, q, 0) if self.is_paired else form.chunks(p)
-        scales, minima = form.column_scales([p, q]) if self.is_paired else form.scales(p)
-        d = self._field(ROW_D, block, is_half)
-        if form.halves:
-            d = d.lanes([i // 2 for i in range(self.num_scales)])
-        if form.offset or form.has_minimum:
-            sums = self._field(ROW_DS16 if form.halves else ROW_DS, block, is_half)
-            add_product(self.repaid, scales if minima is None else minima, sums)
-        scaled = scales * d
-        for c, chunk in enumerate(chunks):
-            total = self._dot(chunk, block + 2 * c)
-            add_product(self.chains[c % len(self.chains)], total.signed(F32), scaled.lanes(self._spread(c)))
+        if form.elements == 32:
+            chunks = [form.pairs(p, q, 0)[0] for p, q in zip(places[::2], places[1::2], strict=True)]
+        else:
+            chunks = [chunk for place in places for chunk in form.chunks(place)]
+        return [stored(form, self.kind, chunk) for chunk in chunks]
+
+    def _scales(self, places: Sequence[Value]) -> tuple[list[Value], list[Value]]:
+        """Return the blocks' scales, for formats of halves those of the second halves too, and minima likewise."""
+        form = self.form
+        if form.num_scales == 1:
+            scales, minima = form.column_scales(places)
+        else:
+            found = [form.scales(place) for place in places]
+            scales = joined([scale for scale, _ in found])
+            lows = [minimum for _, minimum in found if minimum is not None]
+            minima = joined(lows) if lows else None
+        ordered = [self._ordered(scales, half) for half in range(self.kind.num_scales)]
+        if not self.kind.has_minimum:
+            return ordered, []
+        if minima is None:
+            return ordered, [scale * -float(form.offset) for scale in ordered]
+        return ordered, [self._ordered(minima, half) for half in range(self.kind.num_scales)]
+
+    def _ordered(self, scales: Value, half: int) -> Value:
+        return scales.lanes([self.kind.num_scales * block + half for block in LANE_BLOCKS])
 
     def _dot(self, chunk: Value, block: Value) -> Value:
-        instructions = in_force()
-        activation = (self.q + block * 32).load(I8, 64)
-        zero = zeros(chunk.b, I32, LANES)
-        if not self.form.signed:
-            return instructions.dot_small([(chunk, [activation])], self.form.largest)[0]
-        start = self._biases(block) if instructions.bias else zero
-        return instructions.dot_signed([start], [(instructions.stored(chunk), [activation])])[0]
+        instructions, term = in_force(), (chunk, [(self.q + block * 32).load(I8, CHUNK)])
+        if self.kind.has_minimum:
+            return instructions.dot_small([term], self.kind.largest)[0]
+        return instructions.dot_signed([zeros(chunk.b, I32, CHUNK // 4)], [term])[0]
 
-    def _biases(self, block: Value) -> Value:
-        """Return the biases of two blocks, each in one of the lanes that take its scale."""
-        if self.form.halves:
-            every = (self.fields[ROW_BIAS16] + block * 8).load(I32, 4).lanes([i // 4 for i in range(LANES)])
-            lanes: Sequence[int] = range(0, LANES, 4)
-        else:
-            every = (self.fields[ROW_BIAS] + block * 4).load(I64).splat(8).bits(I32)
-            lanes = (0, 9)
-        return every & constant(block.b, I32, [-1 if i in lanes else 0 for i in range(LANES)], LANES)
-
-    def _field(self, field: int, block: Value, is_half: bool) -> Value:
-        at = self.fields[field] + block * (8 if field == ROW_DS16 else 4)
-        if not is_half:
-            return at.load(F32, self.step // 32 if field == ROW_D else self.num_scales)
-        value = at.load(F32)
-        return vector_of([value, value.constant(0.0)])
-
-    def _spread(self, chunk: int) -> list[int]:
-        """Return for each lane of a chunk's sums, four columns each, the scale it takes."""
-        columns = 16 if self.form.halves else 32
-        return [(64 * chunk + 4 * lane) // columns for lane in range(LANES)]
-
-    def _sum(self) -> Value:
-        values = [self.q.new(self.q.b.load(cell)) for cell in self.chains]
-        total = (values[0] + values[1] if len(values) > 1 else values[0]).total()
-        if not (self.form.offset or self.form.has_minimum):
-            return total
-        repaid = self.q.new(self.q.b.load(self.repaid)).total()
-        return total + repaid if self.form.has_minimum else repaid.fma(-float(self.form.offset), total)
+    def _field(self, element: Any, field: int, block: Value, left: Value | None, half: int) -> Value:
+        each = 8 if field in (ROW_BIAS16, ROW_DS16) else 4
+        value = (self.fields[field] + block * each).load(element, CHAINS, 4 * CHAINS * half)
+        if left is None:
+            return value
+        numbers = constant(block.b, I64, LANE_BLOCKS, CHAINS)
+        return numbers.below(left.splat(CHAINS)).choose(value, 0)
 
 
-def _row_product(form: BlockFormat) -> Callable[[int, int, int, int], None]:
-    @operation(types.void, *[types.int64] * 4)
+def joined(parts: Sequence[Value]) -> Value:
+    """Return the lanes of some values side by side; there are a power of two of them."""
+    while len(parts) > 1:
+        parts = [join(low, high) for low, high in zip(parts[::2], parts[1::2], strict=True)]
+    return parts[0]
+
+
+def _row_product(form: BlockFormat, kind: PanelKind) -> Callable[[int, int, int, int], None]:
+    @operation(nothing, *[i64] * 4)
     def row_product(weights: Value, num_blocks: Value, x: Value, out: Value) -> None:
-        out.store(_RowProduct(form, weights, num_blocks, x).write())
+        _RowProduct(form, kind, num_blocks, x).write(weights, out)
 
     return cast("Callable[[int, int, int, int], None]", row_product)
 
 
 @kernel_family
-def row_products(type_name: str) -> Callable[[int, int, int], None]:
+def row_products(type_name: str, largest: int) -> Callable[[int, int, int], None]:
     """Multiply rows of weights: matrix, bytes between rows, 32-column blocks a row, activation, results.
 
     Called as ``(args, start, stop)``; the result of row r goes to ``results[r - start]``.
     """
-    row_product = _row_product(FORMATS[type_name])
+    form = FORMATS[type_name]
+    row_product = _row_product(form, PanelKind(form.halves, largest))
 
     def multiply(args: int, start: int, stop: int) -> None:
         row_bytes, results = arg(args, 1), arg(args, 4)
@@ -157,3 +162,8 @@ def row_products(type_name: str) -> Callable[[int, int, int], None]:
             row_product(weights + r * row_bytes, num_blocks, x, results + 4 * r)
 
     return multiply
+
+
+def row_kernel(type_name: str) -> Kernel:
+    """Return the products of a format with one token."""
+    return row_products(type_name, panel_kind(type_name).largest)

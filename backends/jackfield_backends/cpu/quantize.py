@@ -9,8 +9,9 @@ signed weights where the hardware wants them unsigned (``instructions.py``). A N
 on T, the rows of the step; B = K / 32 blocks a row:
 
 - T ≤ ``max_singles`` of the instruction set (1, or a few), rows ``slot_bytes`` apart. In a row, one after the other:
-  ``q`` 32 B', ``d`` 4 B', ``ds`` 4 B', ``bias`` 4 B', ``bias16`` 8 B', ``ds16`` 8 B' bytes, B' = B rounded up to even.
-  Blocks lie side by side: products read 64 columns at once.
+  ``q`` 32 B', ``d`` 4 B', ``ds`` 4 B', ``bias`` 4 B', ``bias16`` 8 B', ``ds16`` 8 B' bytes, B' = B rounded up to
+  eights. Products read eight blocks at once: their numbers lie in the order of ``LANE_BLOCKS``, those of halves as
+  eight first halves and then eight second ones.
 - T ≤ ``FEW_TOKENS``, quads of four rows: a record of ``QUAD_BYTES`` for each quad and block, number
   ``quad * B + block``: ``q`` [2 halves][4 rows][16], and each number four times: ``d`` [4][4], ``bias`` [4][4],
   ``ds`` [4][4], ``bias16`` [2][4][4], ``ds16`` [2][4][4]. A vector meets 16 columns of weights, four times over.
@@ -26,14 +27,14 @@ Parallel over rows and blocks. Reads 4 K bytes a row, writes 1.9 K.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from numba import types
+from typing import TYPE_CHECKING, TypeVar
 
 from jackfield_backends.cpu.emit import F32, I8, I32, Value, join
 from jackfield_backends.cpu.instructions import in_force
 from jackfield_backends.cpu.kernel import arg, kernel, load_i64, routine
-from jackfield_backends.cpu.simd import ROUND_TO_INT, f32x16, load_f32x16, operation
+from jackfield_backends.cpu.operation import f32x16, i64, nothing, operation
+from jackfield_backends.cpu.simd import ROUND_TO_INT, load_f32x16
+from jackfield_backends.cpu.sums import CHAINS
 
 if TYPE_CHECKING:
     from jackfield.program import Buffer
@@ -48,11 +49,14 @@ __all__ = [
     "TILE",
     "activation_bytes",
     "lower_quantize",
+    "padded_blocks",
     "quantize",
     "quantize_block",
     "quantize_row",
     "slot_bytes",
 ]
+
+Blocks = TypeVar("Blocks", int, Value)
 
 BLOCK = 32
 QUAD = 4
@@ -66,9 +70,14 @@ BIAS = 128
 LARGEST = 127.0
 
 
+def padded_blocks(num_blocks: Blocks) -> Blocks:
+    """Return B', the blocks that a row has room for."""
+    return (num_blocks + CHAINS - 1) & -CHAINS
+
+
 def slot_bytes(width: int) -> int:
     """Return bytes that one slot of a quad takes, which is more than a row or a slot of a tile takes."""
-    return QUAD_BYTES // QUAD * (-(-width // (2 * BLOCK)) * 2)
+    return QUAD_BYTES // QUAD * padded_blocks(width // BLOCK)
 
 
 def activation_bytes(width: int, max_rows: int) -> int:
@@ -102,13 +111,14 @@ class _Quantized:
         self.total = self.sums[0] + self.sums[1]
 
     def store_row(self, place: Value, num_blocks: Value, block: Value) -> None:
-        padded = (num_blocks + 1) & -2
+        padded = padded_blocks(num_blocks)
         (place + block * BLOCK).store(self.q)
-        low, high = place + block * 4, place + block * 8
+        slot = (block & 1) << 2 | (block & 7) >> 1  # its place in LANE_BLOCKS
+        low, high = (place + (block & -8) * size + slot * 4 for size in (4, 8))
         (low + padded * ROW_D).store(self.d)
         (low + padded * ROW_DS).store(self.d * self.total.signed(F32))
         (low + padded * ROW_BIAS).store(self.total * -BIAS)
-        self._store_halves(high + padded * ROW_BIAS16, high + padded * ROW_DS16, 4)
+        self._store_halves(high + padded * ROW_BIAS16, high + padded * ROW_DS16, 4 * CHAINS)
 
     def store_quad(self, record: Value, slot: Value) -> None:
         place = record + slot * 16
@@ -137,7 +147,7 @@ class _Quantized:
             ds16.store(self.d * total.signed(F32), step * i)
 
 
-@operation(types.void, f32x16, f32x16, *[types.int64] * 5)
+@operation(nothing, f32x16, f32x16, *[i64] * 5)
 def quantize_block(
     x0: Value, x1: Value, place: Value, num_rows: Value, row: Value, num_blocks: Value, block: Value
 ) -> None:
@@ -150,8 +160,7 @@ def quantize_block(
     made, builder = _Quantized(x0, x1), x0.b
     with builder.if_else(num_rows.below(in_force().max_singles + 1).v) as (single, many):
         with single:
-            padded = (num_blocks + 1) & -2
-            made.store_row(place + row * padded * (QUAD_BYTES // QUAD), num_blocks, block)
+            made.store_row(place + row * padded_blocks(num_blocks) * (QUAD_BYTES // QUAD), num_blocks, block)
         with many, builder.if_else(num_rows.below(FEW_TOKENS + 1).v) as (few, most):
             with few:
                 quad, slot = row >> 2, row & 3

@@ -1,0 +1,74 @@
+"""The one order in which products with block formats are added up.
+
+Block i of 32 columns belongs to *chain* i modulo 8. A chain starts at zero and is added to block after block,
+``fma(dot, scale * d, chain)`` and then ``fma(minimum, ds, chain)`` where there is one; in formats of halves so for the
+first 16 columns of a block and then for the others. Chains are summed by halves, in the order of ``LANE_BLOCKS``. Dot
+products are whole numbers, so how they come about does not matter.
+
+With one token the chains are the lanes of a vector (``linear_rows.py``); else they lie on the stack, and lanes are rows
+or tokens (``linear_quads.py``, ``linear_panels.py``). So a token's results are the same bits whatever else is in
+its step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jackfield_backends.cpu.emit import F32, Value, stack_bytes, summed, zeros
+
+__all__ = ["CHAINS", "LANE_BLOCKS", "Chains", "pairwise", "summed_fours"]
+
+CHAINS = 8
+LANE_BLOCKS = (0, 2, 4, 6, 1, 3, 5, 7)  # of 256 columns, as ``summed_fours`` of 64 columns each leaves them
+
+
+def pairwise(x: Value, y: Value, size: int, high: int) -> Value:
+    """Interleave lanes, or pairs of lanes, of the lower or upper half of each four."""
+    mask: list[int] = []
+    for i in range(2 * high, x.count, 4):
+        first, second = range(i, i + 2), range(x.count + i, x.count + i + 2)
+        mask += [*first, *second] if size == 2 else [first[0], second[0], first[1], second[1]]
+    return x.lanes(mask, y)
+
+
+def summed_fours(rows: Sequence[Value]) -> Value:
+    """Sum each four lanes of four vectors: in the place of the fours, the four vectors' sums."""
+    a, b, c, d = rows
+    first, second = (pairwise(x, y, 1, 0) + pairwise(x, y, 1, 1) for x, y in ((a, b), (c, d)))
+    return pairwise(first, second, 2, 0) + pairwise(first, second, 2, 1)
+
+
+class Chains:
+    """Running sums on the stack, of each total in eight chains: block i of 32 columns belongs to chain i modulo 8."""
+
+    def __init__(self, like: Value, count: int, lanes: int) -> None:
+        self._count, self._lanes = count, lanes
+        self._num_bytes = 4 * lanes * count
+        self._place = stack_bytes(like, CHAINS * self._num_bytes)
+        for i in range(CHAINS * count):
+            self._place.store(zeros(like.b, F32, lanes), 4 * lanes * i)
+
+    def all(self, block: Value) -> list[Value]:
+        """Return the sums that a block is added to."""
+        return [self.get(block, i) for i in range(self._count)]
+
+    def set_all(self, block: Value, sums: Sequence[Value]) -> None:
+        """Replace them."""
+        for i, value in enumerate(sums):
+            self.set(block, i, value)
+
+    def get(self, block: Value, i: int) -> Value:
+        """Return one of them."""
+        return self._chain(block).load(F32, self._lanes, 4 * self._lanes * i)
+
+    def set(self, block: Value, i: int, value: Value) -> None:
+        """Replace one."""
+        self._chain(block).store(value, 4 * self._lanes * i)
+
+    def folded(self, i: int) -> Value:
+        """Return a total."""
+        at = [self._num_bytes * chain + 4 * self._lanes * i for chain in LANE_BLOCKS]
+        return summed([self._place.load(F32, self._lanes, offset) for offset in at])
+
+    def _chain(self, block: Value) -> Value:
+        return self._place + (block & (CHAINS - 1)) * self._num_bytes
