@@ -24,8 +24,7 @@ from jackfield.testing.tiny import make_checkpoint
 # plain attention, sliding windows, shared caches, and layers with convolution and recurrent state
 FAMILIES = {"llama": 2, "gemma3": 6, "gemma4": 6, "nemotron_h_moe": 4, "qwen3next": 4}
 ON_CPU = ("gemma3", "gemma4", "nemotron_h_moe", "qwen3next")
-"""Families that run on the cpu backend too, in float32: its sums depend on the number of rows of a step, so
-logits agree to rounding only, and texts because these models have no near-ties."""
+"""Families that run on the cpu backend too."""
 MODELS = [
     *(pytest.param((family, "reference"), id=family) for family in FAMILIES),
     *(pytest.param((family, "cpu"), id=f"{family}-cpu", marks=pytest.mark.jit) for family in ON_CPU),

@@ -34,7 +34,7 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--speculation",
         choices=SPECULATIONS,
-        default=os.environ.get("JACKFIELD_SPECULATION", "off"),
+        default=os.environ.get("JACKFIELD_SPECULATION", "auto"),
         help="guess tokens from the text itself and verify several at once, where that is faster",
     )
     group.add_argument(

@@ -58,7 +58,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     threads: int | None = None
     context_length: int | None = None
     kv_type: str = "f16"
-    speculation: str = "off"
+    speculation: str = "auto"
     max_sequences: int = 16
     cache_tokens: int | None = None
     page_size: int = 32
