@@ -187,6 +187,30 @@ def test_instruction_sets_are_named_and_checked(monkeypatch) -> None:
         isa.named("avx2")
 
 
+@pytest.mark.parametrize(
+    ("system", "cpuinfo", "expected"),
+    [
+        ("linux", "Features\t: fp asimd crc32 asimdhp asimddp", ["neon", "portable"]),
+        ("linux", "Features\t: fp asimd crc32", ["portable"]),
+        ("linux", None, ["portable"]),
+        ("darwin", None, ["neon", "portable"]),
+    ],
+)
+def test_arm_has_the_dot_product_though_llvm_does_not_notice(
+    monkeypatch, tmp_path, system, cpuinfo, expected
+) -> None:
+    if cpuinfo is not None:
+        (tmp_path / "cpuinfo").write_text(cpuinfo + "\n")
+    monkeypatch.setattr(isa, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(isa.sys, "platform", system)
+    monkeypatch.setattr(isa.platform, "machine", lambda: "arm64" if system == "darwin" else "aarch64")
+    noticed = {} if system == "darwin" else {"neon": True, "crc": True, "sve": False}
+    monkeypatch.setattr(isa.llvm, "get_host_cpu_features", lambda: noticed)
+    monkeypatch.setattr(isa, "host_features", isa.host_features.__wrapped__)
+    monkeypatch.delenv("NUMBA_CPU_FEATURES", raising=False)
+    assert isa.available() == expected
+
+
 def test_the_environment_chooses(monkeypatch) -> None:
     monkeypatch.setattr(isa, "_in_force", [])
     monkeypatch.setenv("JACKFIELD_CPU_ISA", "portable")

@@ -6,6 +6,7 @@ import base64
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import llvmlite.binding as llvm
 import msgspec
@@ -26,26 +27,39 @@ pytestmark = pytest.mark.jit
 
 @dataclass(frozen=True)
 class Processor:
-    """A processor, the instruction set it runs, and how its object files name it (ELF's ``e_machine``)."""
+    """A processor and the instruction set it runs.
+
+    Attributes:
+        features: What LLVM notices of it.
+        cpuinfo: What Linux says.
+        elf_machine: How object files name it, ELF's ``e_machine``.
+    """
 
     triple: str
     name: str
     isa: Isa
+    features: tuple[str, ...]
+    cpuinfo: str
     elf_machine: int
 
 
 PROCESSORS = [
-    Processor("x86_64-unknown-linux-gnu", "znver4", Isa.AVX512, 62),
-    Processor("aarch64-unknown-linux-gnu", "neoverse-n1", Isa.NEON, 183),
+    Processor("x86_64-unknown-linux-gnu", "znver4", Isa.AVX512, tuple(NEEDS[Isa.AVX512]), "", 62),
+    # a name that does not tell LLVM of the dot product, as that of a processor it does not know
+    Processor("aarch64-unknown-linux-gnu", "cortex-a72", Isa.NEON, ("neon", "crc"), "fp asimd asimddp", 183),
 ]
 CHILD = """
-import platform, sys
+import pathlib, platform, sys
 import llvmlite.binding as llvm
-triple = sys.argv[1]
+from llvmlite.binding.targets import FeatureMap
+triple, features, cpuinfo = sys.argv[1:]
 platform.machine = lambda: triple.partition("-")[0]
 llvm.initialize_all_targets()
 llvm.initialize_all_asmprinters()
 llvm.get_process_triple = llvm.get_default_triple = lambda: triple
+llvm.get_host_cpu_features = lambda: FeatureMap(dict.fromkeys(features.split(), True))
+from jackfield_backends.cpu import isa
+isa.CPUINFO = pathlib.Path(cpuinfo)
 from jackfield_backends.cpu import compiler
 compiler.main()
 """
@@ -86,7 +100,7 @@ def kernels_of_a_product(monkeypatch, chosen: Isa, type_name: str) -> list:
 
 
 @pytest.mark.parametrize("processor", PROCESSORS, ids=lambda processor: processor.name)
-def test_a_product_compiles(monkeypatch, processor: Processor) -> None:
+def test_a_product_compiles(monkeypatch, tmp_path: Path, processor: Processor) -> None:
     """Instructions have the types that LLVM wants, and every vector between them can be split."""
     llvm.initialize_all_targets()
     try:
@@ -96,10 +110,11 @@ def test_a_product_compiles(monkeypatch, processor: Processor) -> None:
     kernels = kernels_of_a_product(monkeypatch, processor.isa, "IQ4_NL")
     assert len(kernels) > 5
     monkeypatch.setenv("NUMBA_CPU_NAME", processor.name)
-    monkeypatch.setenv("NUMBA_CPU_FEATURES", ",".join(f"+{feature}" for feature in NEEDS[processor.isa]))
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"Features\t: {processor.cpuinfo}\n", "utf-8")
     monkeypatch.setenv("JACKFIELD_CPU_ISA", str(processor.isa))
     child = subprocess.run(
-        [sys.executable, "-c", CHILD, processor.triple],
+        [sys.executable, "-c", CHILD, processor.triple, " ".join(processor.features), cpuinfo],
         input="".join(msgspec.json.encode(kernel.spec).decode() + "\n" for kernel in kernels),
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip

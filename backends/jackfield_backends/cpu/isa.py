@@ -12,9 +12,11 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import llvmlite.binding as llvm
 
@@ -30,11 +32,13 @@ __all__ = [
     "host_features",
     "named",
     "target",
+    "unnoticed_features",
     "use",
 ]
 
 ENVIRONMENT = "JACKFIELD_CPU_ISA"
 WRITTEN_OUT = ":written-out"
+CPUINFO = Path("/proc/cpuinfo")
 
 
 class Isa(StrEnum):
@@ -85,7 +89,24 @@ def host_features() -> frozenset[str]:
         return frozenset(item[1:] for item in chosen.split(",") if item.startswith("+"))
     if os.environ.get("NUMBA_CPU_NAME") == "generic":
         return frozenset()
-    return frozenset(name for name, has in llvm.get_host_cpu_features().items() if has)
+    return frozenset(name for name, has in llvm.get_host_cpu_features().items() if has) | unnoticed_features()
+
+
+def unnoticed_features() -> frozenset[str]:
+    """Return what LLVM does not notice of an Arm processor: the dot product on Linux, and anything on a Mac."""
+    if not _is_arm():
+        return frozenset()
+    if sys.platform == "darwin":
+        return frozenset({"neon", "dotprod"})  # since the first of them
+    try:
+        words = CPUINFO.read_text("utf-8").split()
+    except OSError:
+        words = []
+    return frozenset({"dotprod"} if "asimddp" in words else ())
+
+
+def _is_arm() -> bool:
+    return platform.machine().lower() in ("aarch64", "arm64")
 
 
 def host_cpu() -> str:
@@ -95,8 +116,7 @@ def host_cpu() -> str:
 
 def available() -> list[Isa]:
     """Return the instruction sets this machine can run, best first."""
-    arm = platform.machine().lower() in ("aarch64", "arm64")
-    fitting = (isa for isa in Isa if (isa is Isa.NEON) <= arm)
+    fitting = (isa for isa in Isa if isa is not Isa.NEON or _is_arm())
     return [isa for isa in fitting if NEEDS[isa] <= host_features()]
 
 

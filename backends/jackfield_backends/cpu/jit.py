@@ -14,6 +14,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba import njit, types
+from numba.core import config
+from numba.core.codegen import get_host_cpu_features
 from numba.core.compiler import Flags, compile_extra
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
@@ -34,6 +36,12 @@ __all__ = ["compile_kernel"]
 SAFE_FASTMATH = {"contract", "nsz"}  # NaN and infinity keep their meaning, and sums their order
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False, "fastmath": SAFE_FASTMATH}
 PARAMETERS = (types.int64, types.int64, types.int64)
+
+if config.CPU_FEATURES is None and (unnoticed := isa.unnoticed_features()):
+    noticed = get_host_cpu_features()
+    config.CPU_FEATURES = ",".join(
+        ([noticed] if noticed else []) + [f"+{name}" for name in sorted(unnoticed)]
+    )
 
 # ---- kinds ---------------------------------------------------------------------------------------
 
