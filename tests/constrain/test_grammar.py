@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any
 
 import jsonschema
@@ -202,3 +203,16 @@ def test_a_strict_schema_has_no_problems_and_a_bad_one_at_most_sixteen():
     assert strict_schema_problems(STRICT) == []
     many = {**STRICT, "properties": {f"p{i}": {"type": "text"} for i in range(50)}}
     assert len(strict_schema_problems(many)) == 16
+
+
+def test_the_vocabulary_is_built_soon_after_a_start_and_not_at_once(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jackfield.constrain.grammar.PREWARM_AFTER_S", 0.2)
+    grammars = Grammars(tokenizer)
+    grammars.prewarm()
+    assert grammars._made is None
+    deadline = time.monotonic() + 10
+    while grammars._made is None:
+        assert time.monotonic() < deadline, "it was never built"
+        time.sleep(0.01)

@@ -7,7 +7,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import Lock, Thread
+from threading import Lock, Timer
 from typing import Any
 
 import msgspec
@@ -29,6 +29,7 @@ __all__ = ["CompiledGrammar", "Grammars"]
 log = logging.getLogger("jackfield.constrain")
 
 CACHED_GRAMMARS = 64
+PREWARM_AFTER_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,13 @@ class Grammars:
             return self._made
 
     def prewarm(self) -> None:
-        """Build the vocabulary on a thread, so that the first constrained request does not wait for it."""
-        Thread(target=self._build_vocabulary, name="grammar-vocabulary", daemon=True).start()
+        """Build the vocabulary soon, on a thread, so that the first constrained request does not wait for it.
+
+        Not now: an answer that is waited for would get half of a core.
+        """
+        timer = Timer(PREWARM_AFTER_S, self._build_vocabulary)
+        timer.daemon = True
+        timer.start()
 
     def _build_vocabulary(self) -> None:
         try:
