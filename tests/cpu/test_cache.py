@@ -221,6 +221,11 @@ def test_a_spec_reads_as_a_place() -> None:
     assert str(KernelSpec("a.b", "c", (1, "f16"))) == "a.b:c(1, f16)"
 
 
+def test_the_backend_imports_no_compiler() -> None:
+    code = "import sys, jackfield_backends.cpu.backend; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
 def test_kernels_of_the_cache_need_no_compiler(cache, cache_folder, forgetful) -> None:
     """In the process that calls them numba is not even imported, so their code needs nothing of it."""
     linking.addresses_of(DRIVERS, cache)

@@ -17,9 +17,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils
 
-from jackfield_backends.cpu.emit import F16, F32, I8, I16, I32, Value, call, constant, join, lanes_of, zeros
+from jackfield_backends.cpu.emit import (
+    F16,
+    F32,
+    I8,
+    I16,
+    I32,
+    Value,
+    call,
+    constant,
+    function,
+    join,
+    lanes_of,
+    zeros,
+)
 from jackfield_backends.cpu.isa import Isa, current, target
 from jackfield_backends.cpu.written_out import call_written_out
 
@@ -376,5 +388,4 @@ def store_masked(address: Value, value: Value, mask: Value) -> None:
     builder, pointer = value.b, value.b.inttoptr(address.v, value.type.as_pointer())
     kind = ir.FunctionType(ir.VoidType(), [value.type, pointer.type, I32, mask.type])
     name = f"llvm.masked.store.{value.suffix}.p0"
-    function = cgutils.get_or_insert_function(builder.module, kind, name)
-    builder.call(function, [value.v, pointer, ir.Constant(I32, 4), mask.v])
+    builder.call(function(builder, name, kind), [value.v, pointer, ir.Constant(I32, 4), mask.v])

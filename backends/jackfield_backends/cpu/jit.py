@@ -68,9 +68,7 @@ class VectorModel(models.PrimitiveModel):  # type: ignore[misc]
 
 
 @functools.cache
-def _type_of(kind: Kind | types.Type) -> Any:
-    if isinstance(kind, types.Type):
-        return kind
+def _type_of(kind: Kind) -> Any:
     return SCALARS[kind.element] if kind.count == 1 else Vector(kind)
 
 
