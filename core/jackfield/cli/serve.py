@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import time
 
 import msgspec
 
 from jackfield.cli.engine_options import add_engine_arguments, engine_config, is_file, model_file
-from jackfield.service.engine_spawn import EarlyEngine
+from jackfield.service.engine_spawn import OBJECTS_BETWEEN_SEARCHES, EarlyEngine
 
 __all__ = ["add_arguments", "execute"]
 
@@ -50,6 +51,7 @@ def execute(arguments: argparse.Namespace) -> int:
     What a server needs is imported when its engine's process is on its way: both take as long.
     """
     started_s = time.monotonic()
+    gc.set_threshold(OBJECTS_BETWEEN_SEARCHES)
     model, host = arguments.model, None
     if not is_file(model):
         from jackfield.host import Host

@@ -7,6 +7,7 @@ prints goes to standard error. When the pipe ends, the parent is gone, and so is
 from __future__ import annotations
 
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -20,6 +21,7 @@ import msgspec
 from jackfield.errors import JackfieldError
 from jackfield.host import Host
 from jackfield.service.config import EngineConfig
+from jackfield.service.engine_spawn import OBJECTS_BETWEEN_SEARCHES
 from jackfield.service.frames import (
     EXIT_ENGINE_DEAD,
     EXIT_FILE_CHANGED,
@@ -64,6 +66,7 @@ LOOK_S = 5.0
 def main(opener: ModelOpener = open_model) -> None:
     """Serve one model until told to end, or until the parent is gone. Does not return."""
     faulthandler.enable()
+    gc.set_threshold(OBJECTS_BETWEEN_SEARCHES)
     for name in ("SIGINT", "SIGTERM"):  # they reach the whole group: when to end is the parent's decision
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     orders, reports = _private_pipes()

@@ -15,10 +15,13 @@ from jackfield.errors import BackendError
 from jackfield.service.config import EngineConfig
 from jackfield.service.frames import Configure, encode_frame
 
-__all__ = ["COMMAND", "EarlyEngine", "EngineDied", "spawn"]
+__all__ = ["COMMAND", "OBJECTS_BETWEEN_SEARCHES", "EarlyEngine", "EngineDied", "spawn"]
 
 COMMAND = (sys.executable, "-P", "-m", "jackfield.service.engine_process")
 """``-P``: the folder the server was started in is not where its modules come from."""
+
+OBJECTS_BETWEEN_SEARCHES = 10_000
+"""How many objects both processes make before Python looks for garbage: hardly any of what a start makes is."""
 
 
 class EngineDied(BackendError):
