@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import struct
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jackfield.errors import CheckpointError
-from jackfield.gguf import Metadata, open_checkpoint
+from jackfield.gguf import Metadata, TextArray, open_checkpoint
 from jackfield.gguf.limits import MAX_LIST
 from jackfield.testing import raw
 
@@ -170,3 +174,15 @@ def test_a_file_without_an_architecture_says_so(tmp_path: Path) -> None:
     path.write_bytes(raw.RawGguf().build())
     with open_checkpoint(path) as checkpoint, pytest.raises(CheckpointError, match=r"general\.architecture"):
         assert checkpoint.architecture
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(b"\x00A\xe2\x82\xac\xc3\xf0\x9f\xff"), max_size=5), max_size=8))
+def test_strings_read_together_are_those_read_one_by_one(texts: list[list[int]]) -> None:
+    raw, ends = b"", array("Q")
+    for text in texts:
+        raw += struct.pack("<Q", len(text)) + bytes(text)
+        ends.append(len(raw))
+    strings = TextArray(raw, ends)
+    assert list(strings) == [strings[i] for i in range(len(texts))]
+    assert list(strings) == [bytes(text).decode("utf-8", "surrogateescape") for text in texts]

@@ -62,6 +62,7 @@ _SCALARS = {
     12: struct.Struct("<d"),
 }
 _MIN_TEXT_BYTES = 8  # an empty string is its length
+_SEPARATOR = "\udcff"  # what the byte 0xFF is decoded to
 
 
 class TextArray(Sequence[str]):
@@ -84,10 +85,21 @@ class TextArray(Sequence[str]):
         return self.bytes_at(index).decode("utf-8", "surrogateescape")
 
     def __iter__(self) -> Iterator[str]:
-        raw, start = self._raw, _MIN_TEXT_BYTES
-        for end in self._ends:
-            yield raw[start:end].decode("utf-8", "surrogateescape")
-            start = end + _MIN_TEXT_BYTES
+        together = self._joined().decode("utf-8", "surrogateescape").split(_SEPARATOR)[1:]
+        if len(together) == len(self):
+            return iter(together)
+        return map(self.__getitem__, range(len(self)))  # a string has the separator's byte
+
+    def _joined(self) -> bytes:
+        """Return all strings in one, a byte that UTF-8 does not have in front of each instead of its length."""
+        raw = np.frombuffer(self._raw, np.uint8).copy()
+        stays = np.ones(len(raw), np.bool_)
+        ends = np.frombuffer(self._ends, np.uint64).astype(np.int64)
+        starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]]) if len(ends) else ends
+        for i in range(_MIN_TEXT_BYTES - 1):
+            stays[starts + i] = False
+        raw[starts + _MIN_TEXT_BYTES - 1] = 0xFF
+        return raw[stays].tobytes()
 
     def bytes_at(self, index: int) -> bytes:
         """Return one string's bytes as they are in the file."""

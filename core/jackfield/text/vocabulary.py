@@ -260,8 +260,8 @@ class _IdReader:
 def _ordinary_ends(types: Sequence[int], ids: dict[str, int], merges: Sequence[str]) -> set[str]:
     """Return end-like texts that merges make from plain text: ``</s>`` in vocabularies that saw HTML."""
     suspects = [text for text in EOG_TEXTS if text in ids and types[ids[text]] == TokenType.NORMAL]
-    made = frozenset(merges if suspects else ())
-    return {text for text in suspects if any(f"{text[:i]} {text[i:]}" in made for i in range(1, len(text)))}
+    makers = {f"{text[:i]} {text[i:]}": text for text in suspects for i in range(1, len(text))}
+    return {makers[merge] for merge in (frozenset(makers).intersection(merges) if makers else ())}
 
 
 def _special_tokens(reader: _IdReader, defaults: VocabularyDefaults) -> SpecialTokens:
