@@ -133,25 +133,33 @@ def float_rows(type_name: str) -> Callable[[int, int, int], None]:
     stop)``; the result of row r and token t goes to ``results[t][r - start]``, where up to ``MOST_ROWS - 1`` more are
     written past the last.
     """
-    one, two, three = (_row_products(type_name, num_tokens) for num_tokens in (1, 2, 3))
+    one, two, three, four = (_row_products(type_name, num_tokens) for num_tokens in (1, 2, 3, 4))
 
     def multiply(args: int, start: int, stop: int) -> None:
-        row_bytes, width = arg(args, 1), arg(args, 2)
-        x, results, step, x_step, left = arg(args, 3), arg(args, 4), arg(args, 5), arg(args, 6), arg(args, 7)
-        first, last = arg(args, 0) + start * row_bytes, arg(args, 0) + stop * row_bytes
-        while left:
-            if left == 3 or left > 4:
-                three(first, row_bytes, last, width, x, x_step, results, step)
-                count = 3
-            elif left > 1:
-                two(first, row_bytes, last, width, x, x_step, results, step)
-                count = 2
-            else:
-                one(first, row_bytes, last, width, x, x_step, results, step)
-                count = 1
-            left -= count
-            x += count * x_step
-            results += count * step
+        row_bytes, width, num_tokens = arg(args, 1), arg(args, 2), arg(args, 7)
+        step, x_step = arg(args, 5), arg(args, 6)
+        num_rows = (
+            stop - start if num_tokens <= 3 else MOST_ROWS
+        )  # that stay in the first cache for all tokens
+        for r in range(start, stop, num_rows):
+            first, last = arg(args, 0) + r * row_bytes, arg(args, 0) + min(r + num_rows, stop) * row_bytes
+            x, results, left = arg(args, 3), arg(args, 4) + 4 * (r - start), num_tokens
+            while left:
+                if left == 4 or (left > 6 and left % 3):
+                    four(first, row_bytes, last, width, x, x_step, results, step)
+                    count = 4
+                elif left > 2:
+                    three(first, row_bytes, last, width, x, x_step, results, step)
+                    count = 3
+                elif left > 1:
+                    two(first, row_bytes, last, width, x, x_step, results, step)
+                    count = 2
+                else:
+                    one(first, row_bytes, last, width, x, x_step, results, step)
+                    count = 1
+                left -= count
+                x += count * x_step
+                results += count * step
 
     return multiply
 

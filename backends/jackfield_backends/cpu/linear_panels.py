@@ -262,11 +262,11 @@ class _Product:
         self.instructions = in_force()
 
     def write(self, panel: Value, num_blocks: Value, x: Value, first: Value, out: Value) -> None:
-        chains = Chains(panel, self.num_tokens, self.lanes)
+        chains = Chains(num_blocks, self.num_tokens, self.lanes)
         with loop(num_blocks) as i:
             self._block(i, panel + i * self.kind.record_bytes, x + i * RECORD_BYTES, first, chains)
-        for t in range(self.num_tokens):
-            out.store(chains.folded(t), 4 * PANEL_ROWS * t)
+        for t, total in enumerate(chains.totals()):
+            out.store(total, 4 * PANEL_ROWS * t)
 
     def _block(self, block: Value, record: Value, x: Value, first: Value, chains: Chains) -> None:
         q, words, pairs = x + first * 32, x + first * 4, x + first * 8
@@ -281,14 +281,14 @@ class _Product:
                 starts = [self._start(words, pairs, t, half) for t in range(self.num_tokens)]
                 totals = self.instructions.dot_signed(starts, terms)
             scale = record.load(F32, lanes, self.kind.scale_at(half))
-            sums = sums or chains.all(block)
+            sums = sums or chains.before(block)
             for t, total in enumerate(totals):
                 d = words.load(F32, 1, RECORD_D + 4 * t).splat(lanes)
                 sums[t] = total.signed(F32).fma(scale * d, sums[t])
                 if self.kind.has_minimum:
                     minimum = record.load(F32, lanes, self.kind.minimum_at(half))
                     sums[t] = minimum.fma(self._sum(words, pairs, t, half).splat(lanes), sums[t])
-        chains.set_all(block, sums)
+        chains.set(block, sums)
 
     def _activations(self, q: Value, group: int) -> list[Value]:
         """Return four columns of every token, once for each row."""

@@ -49,7 +49,7 @@ class _QuadProduct:
     ) -> None:
         self.form, self.kind, self.num_blocks = form, kind, num_blocks
         self.quads = [x + num_blocks * (QUAD_BYTES * q) for q in range(num_quads)]
-        self.totals = Chains(x, num_quads, LANES)
+        self.chains = Chains(num_blocks, num_quads, LANES)
         # [scale][4 rows] on the stack: repeating sixteen bytes is free while loading, and takes a shuffle otherwise
         self.scales = stack_bytes(x, 16 * form.num_scales)
         self.minima = stack_bytes(x, 16 * form.num_scales)
@@ -64,8 +64,7 @@ class _QuadProduct:
                 for line in range(0, form.num_bytes, 64):
                     (place + ahead).prefetch(line)
             self._step(places, i * form.num_sub_blocks)
-        for quad in range(len(self.quads)):
-            total = self.totals.folded(quad)
+        for quad, total in enumerate(self.chains.totals()):
             for t in range(QUAD):
                 (out + out_step * (QUAD * quad + t)).store(total.lanes(range(ROWS * t, ROWS * t + ROWS)))
 
@@ -74,8 +73,9 @@ class _QuadProduct:
         self._store_scales(places)
         for j in range(form.num_sub_blocks):
             parts = [stored(form, self.kind, form.sub_block(place, j)) for place in places]
-            for quad, x in enumerate(self.quads):
-                self._sub_block(j, parts, quad, block + j, x + (block + j) * QUAD_BYTES)
+            pairs = zip(self.quads, self.chains.before(block + j), strict=True)
+            sums = [self._added(before, j, parts, x + (block + j) * QUAD_BYTES) for x, before in pairs]
+            self.chains.set(block + j, sums)
 
     def _store_scales(self, places: Sequence[Value]) -> None:
         if self.form.num_scales == 1:
@@ -89,36 +89,36 @@ class _QuadProduct:
             minima = [minimum for minimum in found[1] if minimum is not None]
             _store_columns(minima or [scales * -float(self.form.offset) for scales in found[0]], self.minima)
 
-    def _sub_block(self, j: int, parts: Sequence[Value], quad: int, block: Value, x: Value) -> None:
-        """Add the products of sub-block j of every row with a quad, whose record is at ``x``."""
-        instructions = in_force()
-        d = x.load(F32, LANES, QUAD_D)
-        sums = [zeros(x.b, I32, LANES)] * ROWS
-        sum_of_block = self.totals.get(block, quad)
-        for half in range(2):
-            activation = x.load(I8, 64, 64 * half)
-            repeated = [part.lanes([*range(16 * half, 16 * half + 16)] * QUAD) for part in parts]
-            for r, weights in enumerate(repeated):
-                term = (weights, [activation])
-                if self.kind.has_minimum:
-                    sums[r] = sums[r] + instructions.dot_small([term], self.kind.largest)[0]
-                else:
-                    (sums[r],) = instructions.dot_signed([sums[r]], [term])
-            if self.kind.halves:
-                bias, ds = QUAD_BIAS16 + 64 * half, QUAD_DS16 + 64 * half
-                sum_of_block = self._added(sum_of_block, 2 * j + half, sums, d, x, bias, ds)
-                sums = [zeros(x.b, I32, LANES)] * ROWS
+    def _added(self, before: Value, j: int, parts: Sequence[Value], x: Value) -> Value:
+        """Return sums with the products of sub-block j of every row with a quad, whose record is at ``x``."""
         if not self.kind.halves:
-            sum_of_block = self._added(sum_of_block, j, sums, d, x, QUAD_BIAS, QUAD_DS)
-        self.totals.set(block, quad, sum_of_block)
+            return self._scaled(before, j, self._dots(parts, x, (0, 1)), x, QUAD_BIAS, QUAD_DS)
+        for half in range(2):
+            bias, ds = QUAD_BIAS16 + 64 * half, QUAD_DS16 + 64 * half
+            before = self._scaled(before, 2 * j + half, self._dots(parts, x, (half,)), x, bias, ds)
+        return before
 
-    def _added(
-        self, before: Value, scale: int, sums: Sequence[Value], d: Value, x: Value, bias: int, ds: int
+    def _dots(self, parts: Sequence[Value], x: Value, halves: Sequence[int]) -> list[Value]:
+        """Return the products of every row with a quad, over one half of a sub-block or both."""
+        instructions, zero = in_force(), zeros(x.b, I32, LANES)
+        found: list[Value] = []
+        for part in parts:
+            repeated = [part.lanes([*range(16 * half, 16 * half + 16)] * QUAD) for half in halves]
+            activations = [[x.load(I8, 64, 64 * half)] for half in halves]
+            terms = list(zip(repeated, activations, strict=True))
+            if self.kind.has_minimum:
+                found += instructions.dot_small(terms, self.kind.largest)
+            else:
+                found += instructions.dot_signed([zero], terms)
+        return found
+
+    def _scaled(
+        self, before: Value, scale: int, sums: Sequence[Value], x: Value, bias: int, ds: int
     ) -> Value:
         dots = summed_fours(sums)
         if in_force().bias and not self.kind.has_minimum:
             dots = dots + x.load(I32, LANES, bias)
-        total = dots.signed(F32).fma(d * self._repeated(self.scales, scale), before)
+        total = dots.signed(F32).fma(x.load(F32, LANES, QUAD_D) * self._repeated(self.scales, scale), before)
         if self.kind.has_minimum:
             total = self._repeated(self.minima, scale).fma(x.load(F32, LANES, ds), total)
         return total

@@ -39,36 +39,38 @@ def summed_fours(rows: Sequence[Value]) -> Value:
 
 
 class Chains:
-    """Running sums on the stack, of each total in eight chains: block i of 32 columns belongs to chain i modulo 8."""
+    """Running sums on the stack, of each total in eight chains.
 
-    def __init__(self, like: Value, count: int, lanes: int) -> None:
-        self._count, self._lanes = count, lanes
+    Nothing is cleared but one row of zeros, from which chains are read before their first block.
+    """
+
+    def __init__(self, num_blocks: Value, count: int, lanes: int) -> None:
+        self._num_blocks, self._count, self._lanes = num_blocks, count, lanes
         self._num_bytes = 4 * lanes * count
-        self._place = stack_bytes(like, CHAINS * self._num_bytes)
-        for i in range(CHAINS * count):
-            self._place.store(zeros(like.b, F32, lanes), 4 * lanes * i)
+        self._place = stack_bytes(num_blocks, CHAINS * self._num_bytes)
+        self._zeros = stack_bytes(num_blocks, self._num_bytes)
+        for i in range(count):
+            self._zeros.store(zeros(num_blocks.b, F32, lanes), 4 * lanes * i)
 
-    def all(self, block: Value) -> list[Value]:
+    def before(self, block: Value) -> list[Value]:
         """Return the sums that a block is added to."""
-        return [self.get(block, i) for i in range(self._count)]
+        place = block.below(CHAINS).choose(self._zeros, self._chain(block))
+        return [place.load(F32, self._lanes, 4 * self._lanes * i) for i in range(self._count)]
 
-    def set_all(self, block: Value, sums: Sequence[Value]) -> None:
+    def set(self, block: Value, sums: Sequence[Value]) -> None:
         """Replace them."""
+        place = self._chain(block)
         for i, value in enumerate(sums):
-            self.set(block, i, value)
+            place.store(value, 4 * self._lanes * i)
 
-    def get(self, block: Value, i: int) -> Value:
-        """Return one of them."""
-        return self._chain(block).load(F32, self._lanes, 4 * self._lanes * i)
-
-    def set(self, block: Value, i: int, value: Value) -> None:
-        """Replace one."""
-        self._chain(block).store(value, 4 * self._lanes * i)
-
-    def folded(self, i: int) -> Value:
-        """Return a total."""
-        at = [self._num_bytes * chain + 4 * self._lanes * i for chain in LANE_BLOCKS]
-        return summed([self._place.load(F32, self._lanes, offset) for offset in at])
+    def totals(self) -> list[Value]:
+        """Return the sums of all chains."""
+        chains = [self._num_blocks.constant(chain) for chain in LANE_BLOCKS]
+        places = [chain.below(self._num_blocks).choose(self._chain(chain), self._zeros) for chain in chains]
+        return [
+            summed([place.load(F32, self._lanes, 4 * self._lanes * i) for place in places])
+            for i in range(self._count)
+        ]
 
     def _chain(self, block: Value) -> Value:
         return self._place + (block & (CHAINS - 1)) * self._num_bytes
