@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,13 @@ def test_busy_processes_are_gone_afterwards():
         processes = list(busy.processes)
         assert [process.poll() for process in processes] == [None, None]
     assert all(process.poll() is not None for process in processes)
+
+
+def test_busy_processes_end_with_a_bench_that_is_killed():
+    """They share its output, which is read until the last of them is gone."""
+    code = "import os; from jackfield.bench.busy import BusyCores; BusyCores(2).__enter__(); os._exit(7)"
+    ended = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=60, check=False)
+    assert ended.returncode == 7
 
 
 def test_the_bandwidth_is_compared_with_the_weights_that_a_token_reads():

@@ -145,7 +145,7 @@ def float_rows(type_name: str) -> Callable[[int, int, int], None]:
             first, last = arg(args, 0) + r * row_bytes, arg(args, 0) + min(r + num_rows, stop) * row_bytes
             x, results, left = arg(args, 3), arg(args, 4) + 4 * (r - start), num_tokens
             while left:
-                if left == 4 or (left > 6 and left % 3):
+                if left == 4:
                     four(first, row_bytes, last, width, x, x_step, results, step)
                     count = 4
                 elif left > 2:

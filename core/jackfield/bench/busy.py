@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from types import TracebackType
 
 __all__ = ["BusyCores"]
+
+WORK = """
+import os, sys
+while os.getppid() == int(sys.argv[1]):
+    for _ in range(1_000_000):
+        pass
+"""
+"""Ends with the process that wanted it, however that ended."""
 
 
 class BusyCores:
@@ -17,7 +26,7 @@ class BusyCores:
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> BusyCores:
-        command = [sys.executable, "-c", "while True: pass"]
+        command = [sys.executable, "-c", WORK, str(os.getpid())]
         self.processes = [subprocess.Popen(command) for _ in range(self._count)]
         return self
 
