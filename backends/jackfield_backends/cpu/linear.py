@@ -127,7 +127,7 @@ def component_kernels(type_name: str) -> list[Kernel]:
     """Return the kernels that products with a format are made of, in a recipe's order."""
     counts = range(1, QUADS + 1)
     if type_name in ELEMENT_BYTES:
-        rows = [float_rows(type_name)] * (QUADS + 1)
+        rows = [float_rows(type_name)] * (QUADS + 1)  # one kernel for any number of tokens
         return [
             *rows,
             float_panels(type_name),
@@ -186,23 +186,6 @@ def finish_row(target: int, result: int, t: int, start: int, count: int) -> None
         if residual:
             one += load_f32(residual + i)
         store_f32(out + i, one)
-
-
-@routine
-def finish_panel(target: int, results: int, first: int, count: int, start: int) -> None:
-    """Write the results of ``PANEL_ROWS`` rows from ``start`` for ``count`` tokens from ``first`` to a target."""
-    out = arg(target, OUT) + first * arg(target, OUT_STEP) + 4 * start
-    bias, residual = arg(target, BIAS), arg(target, RESIDUAL)
-    scale = load_f32(arg(target, SCALE)) if arg(target, SCALE) else np.float32(1)
-    if residual:
-        residual += first * arg(target, RESIDUAL_STEP) + 4 * start
-    for t in range(count):
-        value = load_f32x16(results + 4 * PANEL_ROWS * t) * scale
-        if bias:
-            value = value + load_f32x16(bias + 4 * start)
-        if residual:
-            value = value + load_f32x16(residual + t * arg(target, RESIDUAL_STEP))
-        store_f32x16(out + t * arg(target, OUT_STEP), value)
 
 
 @routine
@@ -305,11 +288,9 @@ def _multiply_panels(
         for row in range(start, stop, PANEL_ROWS):
             call_kernel(multiply, args, panel, x + first // TILE * arg(recipe, TILE_BYTES))
             panel += arg(recipe, PANEL_BYTES)
-            if stop - row >= PANEL_ROWS:
-                finish_panel(target, results, first, count, row)
-                continue
             for t in range(count):
-                finish_row(target, results + 4 * PANEL_ROWS * t, first + t, row, stop - row)
+                result = results + 4 * PANEL_ROWS * t
+                finish_row(target, result, first + t, row, min(PANEL_ROWS, stop - row))
 
 
 @kernel
