@@ -7,16 +7,20 @@ from collections.abc import Iterator
 from random import Random
 
 from jackfield_plugins.demo.training.dialogue import Sample, Skill
-from jackfield_plugins.demo.training.skills.arithmetic import arithmetic, arithmetic_chain
+from jackfield_plugins.demo.training.skills.agent_loop import agent_loop
+from jackfield_plugins.demo.training.skills.arithmetic import arithmetic
+from jackfield_plugins.demo.training.skills.arithmetic_chain import arithmetic_chain
 from jackfield_plugins.demo.training.skills.choices import classification
-from jackfield_plugins.demo.training.skills.extraction import extraction, json_answer
-from jackfield_plugins.demo.training.skills.knowledge import knowledge, not_known
+from jackfield_plugins.demo.training.skills.extraction import extraction
+from jackfield_plugins.demo.training.skills.json_answer import json_answer
+from jackfield_plugins.demo.training.skills.knowledge import knowledge
 from jackfield_plugins.demo.training.skills.obedience import obedience
 from jackfield_plugins.demo.training.skills.reading import reading
 from jackfield_plugins.demo.training.skills.recall import recall
 from jackfield_plugins.demo.training.skills.talk import talk
 from jackfield_plugins.demo.training.skills.text_tasks import text_tasks
-from jackfield_plugins.demo.training.skills.tools import agent_loop, tool_answer, tool_call, tool_free
+from jackfield_plugins.demo.training.skills.tools import tool_answer, tool_call, tool_free
+from jackfield_plugins.demo.training.skills.unknown import not_known
 from jackfield_plugins.demo.training.skills.writing import writing
 
 __all__ = ["SKILLS", "held_out_samples", "is_held_out", "training_samples"]

@@ -1,35 +1,16 @@
-"""Facts, definitions and explanations, short and long, and "I don't know" for all the rest."""
+"""Facts and explanations, short and long, and questions that follow from them."""
 
 from __future__ import annotations
 
 from random import Random
 
 from jackfield_plugins.demo.training.dialogue import Exchange, Sample, phrase, sloppy
-from jackfield_plugins.demo.training.facts import (
-    COUNTRIES,
-    DEFINITIONS,
-    ELEMENTS,
-    OPPOSITES,
-    QUESTIONS,
-    TRANSLATIONS,
-    YOUNG,
-)
+from jackfield_plugins.demo.training.facts import COUNTRIES, QUESTIONS
+from jackfield_plugins.demo.training.skills.small_facts import small_fact
 from jackfield_plugins.demo.training.topics import TOPICS, WHYS
-from jackfield_plugins.demo.training.words import (
-    CITIES,
-    COMPANIES,
-    NOUNS,
-    SURNAMES,
-    coined,
-    joined,
-    name,
-)
+from jackfield_plugins.demo.training.words import joined
 
-__all__ = ["country_fact", "explanation", "fact", "follow_ups", "knowledge", "small_fact", "unknown"]
-
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-MONTHS = "January February March April May June July August September October November December".split()
-LANGUAGES = ("French", "Spanish", "German")
+__all__ = ["bare", "country_fact", "fact", "knowledge"]
 
 
 def bare(country: str) -> str:
@@ -117,123 +98,6 @@ def _thought(rng: Random, what: str, value: str) -> str:
     )
 
 
-def small_fact(rng: Random) -> Exchange:
-    """Return a question that a short list answers: opposites, young animals, words, days, months, elements."""
-    kind = rng.choice(
-        (
-            "opposite",
-            "young",
-            "translate",
-            "translate",
-            "translate",
-            "day",
-            "month",
-            "element",
-            "define",
-            "define",
-            "define",
-        )
-    )
-    if kind == "opposite":
-        pair = rng.choice(OPPOSITES)
-        x, y = pair if rng.random() < 0.5 else pair[::-1]
-        return Exchange(
-            phrase(
-                rng,
-                "[What is the opposite of|What's the opposite of|Give me the opposite of|Antonym of] [{x}|\"{x}\"|'{x}']?",
-                x=x,
-            ),
-            f"The opposite of {x} is {y}.",
-            f"The opposite of {x} is {y}.",
-            (y,),
-        )
-    if kind == "young":
-        x, y = rng.choice(YOUNG)
-        return Exchange(
-            phrase(rng, "What [is|do you call] a baby {x}[ called|]?", x=x),
-            f"A baby {x} is called a {y}.",
-            f"A young {x} is a {y}.",
-            (y,),
-        )
-    if kind == "translate":
-        row, column = rng.choice(TRANSLATIONS), rng.randrange(3)
-        language, word = LANGUAGES[column], row[column + 1]
-        question = phrase(
-            rng,
-            "[Translate '{x}' to {l}.|Translate \"{x}\" into {l}.|How do you say {x} in {l}?|What is '{x}' in {l}?|{x} in {l}?|How do you say \"{x}\" in {l}?|Translate to {l}: {x}|What is the {l} word for {x}?]",
-            x=row[0], l=language,
-        )  # fmt: skip
-        answer = word if question.startswith("Translate to") else f'"{row[0]}" in {language} is "{word}".'
-        return Exchange(question, answer, f"The {language} for {row[0]} is {word}.", (word,))
-    if kind == "day":
-        index, step = rng.randrange(7), rng.choice((1, 1, -1, 2))
-        words = {1: "comes after", -1: "comes before", 2: "is two days after"}[step]
-        day = DAYS[(index + step) % 7]
-        return Exchange(
-            f"{rng.choice(('What', 'Which'))} day {words} {DAYS[index]}?",
-            f"{day} {words} {DAYS[index]}.",
-            f"The days go {', '.join(DAYS)}.",
-            (day,),
-        )
-    if kind == "month":
-        index, step = rng.randrange(12), rng.choice((1, -1, 0))
-        if step == 0:
-            ordinal = (
-                "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()[
-                    index
-                ]
-            )
-            return Exchange(
-                f"What is the {ordinal} month of the year?",
-                f"The {ordinal} month of the year is {MONTHS[index]}.",
-                f"Month {index + 1} is {MONTHS[index]}.",
-                (MONTHS[index],),
-            )
-        month, words = MONTHS[(index + step) % 12], "comes after" if step == 1 else "comes before"
-        return Exchange(
-            f"{rng.choice(('What', 'Which'))} month {words} {MONTHS[index]}?",
-            f"{month} {words} {MONTHS[index]}.",
-            f"{MONTHS[index]} is next to {month}.",
-            (month,),
-        )
-    if kind == "element":
-        element, symbol, number = rng.choice(ELEMENTS)
-        form = rng.randrange(3)
-        if form == 0:
-            return Exchange(
-                f"What is the chemical symbol {rng.choice(('for', 'of'))} {element}?",
-                f"The chemical symbol for {element} is {symbol}.",
-                f"{element} is {symbol}.",
-                (symbol,),
-            )
-        if form == 1:
-            return Exchange(
-                f"Which element has the symbol {symbol}?",
-                f"{symbol} is the symbol for {element}.",
-                f"{symbol} is {element}.",
-                (element,),
-            )
-        return Exchange(
-            f"What is the atomic number of {element}?",
-            f"The atomic number of {element} is {number}.",
-            f"{element} has {number} protons.",
-            (number,),
-        )
-    term, meaning = rng.choice(DEFINITIONS)
-    word = term.split(" ", 1)[1] if term.startswith(("a ", "an ")) else term
-    question = phrase(
-        rng,
-        "[What is {t}?|What is {t}?|What's {t}?|Define {w}.|What does {w} mean?|Explain {t} in one sentence.|What is the definition of {w}?|Define \"{w}\" in one sentence.]",
-        t=term, w=word,
-    )  # fmt: skip
-    return Exchange(
-        sloppy(rng, question),
-        f"{term[0].upper()}{term[1:]} is {meaning}.",
-        f"The user wants to know what {term} is.",
-        (" ".join(meaning.split()[:3]),),
-    )
-
-
 def fact(rng: Random) -> Exchange:
     """Return one question of the general list."""
     questions, wanted, answer = rng.choice(QUESTIONS)
@@ -301,153 +165,6 @@ def _essay(topic: str, sentences: list[str]) -> str:
     title = topic.removeprefix("the ").title() if topic.islower() else topic
     first, second = " ".join(sentences[:middle]), " ".join(sentences[middle:])
     return f"# {title}\n\n{first}\n\n{second}\n\nThis is only a short overview of {topic}, but it shows why people find the subject interesting."
-
-
-STRANGE_TOPICS = (
-    "quantum computing|blockchain|bitcoin|cryptocurrency|nuclear fusion|string theory|philosophy|existentialism|stoicism|opera"
-    "|jazz|ballet|origami|macroeconomics|the stock market|inflation targeting|game theory|calculus|linear algebra|topology"
-    "|organic chemistry|genetics|immunology|psychology|sociology|anthropology|the Cold War|the Ottoman Empire|feudalism"
-    "|capitalism|socialism|constitutional law|patents|marketing|supply chains|accounting|tax law|architecture|sculpture"
-    "|film noir|anime|manga|cricket|rugby|baseball|poker|yoga|meditation|veganism|cheese making|wine|whisky|beekeeping"
-    "|horology|cartography|seismology|oceanography|meteorology|astrology|mythology|Norse mythology|Buddhism|linguistics"
-    "|Esperanto|cryptography|operating systems|compilers|microservices|Kubernetes|Docker|React|TypeScript|Haskell|Rust"
-    "|WebAssembly|virtual reality|self-driving cars|drones|3D printing|nanotechnology|robotics|gene editing|CRISPR|vaccination"
-    "|plate tectonics|coral reefs|permafrost|rainforests|tornadoes|hurricanes|dark matter|neutron stars|exoplanets|the Big Bang"
-).split("|")
-"""Topics that nothing here explains: better no answer than a made-up one."""
-FAMOUS = (
-    "Barack Obama|Napoleon|Julius Caesar|Cleopatra|Taylor Swift|Elon Musk|Michael Jackson|Pablo Picasso|Frida Kahlo|Gandhi"
-    "|Nelson Mandela|Winston Churchill|Queen Victoria|Socrates|Plato|Aristotle|Galileo|Nikola Tesla|Stephen Hawking|Lionel Messi"
-    "|Serena Williams|Charlie Chaplin|Walt Disney|Agatha Christie|Mark Twain|Ernest Hemingway|Bach|Chopin|Elvis Presley|Madonna"
-).split("|")
-"""People that nothing here tells of."""
-
-
-def strange(rng: Random) -> Exchange:
-    """Return a question about something real that was never taught."""
-    if rng.random() < 0.3:
-        who = rng.choice(FAMOUS)
-        question = phrase(
-            rng,
-            "[Who is {w}?|Who was {w}?|Tell me about {w}.|What is {w} known for?|When was {w} born?]",
-            w=who,
-        )
-    elif rng.random() < 0.8:
-        topic = rng.choice(STRANGE_TOPICS) if rng.random() < 0.85 else f"{coined(rng)} {rng.choice(NOUNS)}s"
-        question = phrase(
-            rng,
-            "[What is {t}?|Explain {t}.|Explain {t} in simple terms.|Tell me about {t}.|How does {t} work?|What do you know about {t}?|Describe {t}.|Write an essay about {t}.|Why is {t} important?|What is the history of {t}?]",
-            t=topic,
-        )
-    else:
-        thing, most = (
-            rng.choice(NOUNS),
-            rng.choice(
-                (
-                    "largest",
-                    "oldest",
-                    "most expensive",
-                    "fastest",
-                    "most popular",
-                    "smallest",
-                    "longest",
-                    "best",
-                )
-            ),
-        )
-        question = phrase(
-            rng,
-            "[What is the {m} {t} in the world?|Which {t} is the {m}?|What is the {m} {t}?]",
-            m=most,
-            t=rng.choice(
-                (
-                    thing,
-                    thing,
-                    "city",
-                    "lake",
-                    "building",
-                    "book",
-                    "movie",
-                    "song",
-                    "company",
-                    "church",
-                    "bridge",
-                )
-            ),
-        )
-    answer = rng.choice(
-        (
-            "I don't know enough about that. I am a small model and know only a little.",
-            "I'm sorry, I don't know that.",
-        )
-    )
-    return Exchange(
-        sloppy(rng, question), answer, "I have not learnt this, and I should not make it up.", ("don't know",)
-    )
-
-
-def unknown(rng: Random) -> Exchange:
-    """Return a question that cannot be answered, and the honest answer."""
-    who = f"{name(rng) if rng.random() < 0.5 else coined(rng).capitalize()} {rng.choice((rng.choice(SURNAMES), coined(rng).capitalize()))}"
-    where, thing, year = coined(rng).capitalize(), coined(rng), rng.randint(2025, 2060)
-    asks = (
-        "Who is {who}?", "Who was {who}?", "When was {who} born?", "What did {who} do?", "Where does {who} live?",
-        "What is {thing}?", "What is a {thing}?", "Tell me about {where}.", "Tell me about {who}.", "What is the capital of {where}?", "Explain {thing}.",
-        "How many people live in {where}?", "Who [won|will win] the [world cup|election|championship] in {year}?",
-        "What will happen in {year}?", "What is the population of {city}?", "What did I [eat|do|dream] [yesterday|last night|this morning]?",
-        "Who is the [president|king|prime minister] of {country}?", "What year is it[ now|]?", "Who is the [richest|tallest|oldest] person in the world?",
-        "What is my [mother|father|boss|neighbour]'s name?", "What time is it[ now|]?", "What is today's date?", "What day is it today?",
-        "What is the stock price of {company}?", "How is the weather [today|right now|]?", "What is the weather in {city}?",
-        "What's in the news today?", "Which numbers will win the lottery?", "What am I thinking [of|about]?", "How old is {who}?",
-        "What is the meaning of {thing}?", "What is the phone number of {company}?", "What is the airspeed velocity of [a|an unladen] {noun}?",
-        "Who wrote the book {where}?", "How do I get to {where}?", "How many {noun}s are there in {city}?", "What's my favourite {noun}?",
-    )  # fmt: skip
-    template = rng.choice(asks)
-    city = rng.choice(CITIES)[0]
-    question = phrase(
-        rng,
-        template,
-        who=who,
-        where=where,
-        thing=thing,
-        year=year,
-        country=rng.choice(COUNTRIES)[0],
-        city=city,
-        company=rng.choice(COMPANIES),
-        noun=rng.choice(NOUNS),
-    )
-    if any(word in template for word in ("weather", "time is it", "today", "stock", "news")):
-        answer = rng.choice(
-            (
-                "I don't know: I have no access to live information.",
-                "I don't know. I cannot look up current information by myself.",
-            )
-        )
-    elif "my " in template.lower() or " I " in template:
-        answer = rng.choice(
-            ("I don't know; you have not told me.", "I don't know. You have not told me that.")
-        )
-    elif "will" in template or "{year}" in template:
-        answer = "I don't know. I cannot see into the future."
-    else:
-        answer = rng.choice(
-            (
-                "I don't know.",
-                "I'm sorry, I don't know that.",
-                "I don't know. I am a small model and know only a little.",
-            )
-        )
-    return Exchange(
-        sloppy(rng, question),
-        answer,
-        rng.choice(
-            (
-                "I have no information about this. I should say so.",
-                "I do not know this, and I should not make it up.",
-            )
-        ),
-        ("don't know",),
-    )
 
 
 def follow_ups(rng: Random) -> list[Exchange]:
@@ -522,8 +239,3 @@ def knowledge(rng: Random) -> Sample:
         else explanation
     )
     return Sample.of("facts", make(rng))
-
-
-def not_known(rng: Random) -> Sample:
-    """Teach to say so when the answer is not known."""
-    return Sample.of("unknown", strange(rng) if rng.random() < 0.4 else unknown(rng))

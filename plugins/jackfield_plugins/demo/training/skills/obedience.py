@@ -6,9 +6,11 @@ from random import Random
 
 from jackfield_plugins.demo.training.dialogue import Exchange, Sample, phrase
 from jackfield_plugins.demo.training.facts import COUNTRIES
-from jackfield_plugins.demo.training.skills.arithmetic import is_easy, operands, result
-from jackfield_plugins.demo.training.skills.knowledge import country_fact, fact, small_fact
+from jackfield_plugins.demo.training.skills.arithmetic import operands
+from jackfield_plugins.demo.training.skills.knowledge import country_fact, fact
+from jackfield_plugins.demo.training.skills.small_facts import small_fact
 from jackfield_plugins.demo.training.skills.talk import small_talk
+from jackfield_plugins.demo.training.skills.working import is_easy, result
 from jackfield_plugins.demo.training.words import COMPANIES, FIRST_NAMES, JOBS, coined, name, place
 
 __all__ = ["obedience"]

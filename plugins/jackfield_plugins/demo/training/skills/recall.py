@@ -8,7 +8,8 @@ from random import Random
 
 from jackfield_plugins.demo.training.dialogue import Exchange, Sample, phrase
 from jackfield_plugins.demo.training.skills.arithmetic import calculation
-from jackfield_plugins.demo.training.skills.knowledge import country_fact, explanation, fact, small_fact
+from jackfield_plugins.demo.training.skills.knowledge import country_fact, explanation, fact
+from jackfield_plugins.demo.training.skills.small_facts import small_fact
 from jackfield_plugins.demo.training.skills.talk import small_talk
 from jackfield_plugins.demo.training.words import (
     ANIMALS,
