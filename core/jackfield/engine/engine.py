@@ -7,7 +7,6 @@ that did.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
@@ -23,19 +22,16 @@ import numpy.typing as npt
 from jackfield.backend import Executable, Limits
 from jackfield.descriptors import SamplerDescriptor
 from jackfield.engine.batch import Scheduled
-from jackfield.engine.blocks import BlockGeneration
 from jackfield.engine.cache import SequenceCache
 from jackfield.engine.contract import CacheExpectation, EngineStats, PoolingKind, SequenceRequest
 from jackfield.engine.drafting import MakeDrafter
-from jackfield.engine.sampling import BareVocabulary, Sampler, Scratch, VocabularyView
-from jackfield.engine.sampling.checks import check_sampling, token_array
+from jackfield.engine.intake import Intake
+from jackfield.engine.sampling import BareVocabulary, VocabularyView
 from jackfield.engine.scheduler import Scheduler
-from jackfield.engine.sequence import Answer, Ending, Generation, Pooling, Sequence
-from jackfield.engine.speculation import Speculation
+from jackfield.engine.sequence import Ending, Pooling, Sequence
 from jackfield.errors import (
     BackendError,
     ConfigError,
-    ContextOverflow,
     JackfieldError,
     OutOfMemory,
     RequestError,
@@ -95,19 +91,22 @@ class Engine:
         self._executable = executable
         self._vocab_size = vocab_size
         self._clock = clock
-        self._diffusion = diffusion
         if diffusion is not None and diffusion.canvas_length > min(limits.max_rows, limits.max_outputs):
             raise ConfigError(
                 f"a block takes {diffusion.canvas_length} rows and as many outputs in one step; the limits allow "
                 f"{limits.max_rows} rows and {limits.max_outputs} outputs"
             )
-        self._samplers = tuple(samplers)
-        self._make_drafter = None if is_recurrent else make_drafter
-        self._vocabulary = vocabulary or BareVocabulary(vocab_size)
-        self._num_ids = min(vocab_size, self._vocabulary.vocab_size)
-        self._scratch = Scratch(self._num_ids)
         self._checks = check_invariants
         self.max_context = min(context_length, limits.max_context, limits.num_pages * limits.page_size)
+        vocabulary = vocabulary or BareVocabulary(vocab_size)
+        self._intake = Intake(
+            min(vocab_size, vocabulary.vocab_size),
+            self.max_context,
+            diffusion=diffusion,
+            samplers=samplers,
+            make_drafter=None if is_recurrent else make_drafter,
+            vocabulary=vocabulary,
+        )
         self._cache = SequenceCache(
             executable, limits, is_recurrent=is_recurrent, clock=clock, on_free=on_free_page
         )
@@ -118,7 +117,6 @@ class Engine:
         self._orders: deque[Callable[[], None]] = deque()
         self._signal = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._pooling_ids = itertools.count()
         self._heartbeat_ns = time.monotonic_ns()
         self._deadline_s: float | None = None
         self._num_processed = 0
@@ -156,28 +154,7 @@ class Engine:
             ContextOverflow: The prompt leaves no room for a token.
             Unavailable: The engine is stopping or dead.
         """
-        check_sampling(request.sampling, self._num_ids)
-        prompt = token_array(request.prompt, self._num_ids, "prompt")
-        if prompt.size >= self.max_context:
-            raise self._overflow(prompt.size)
-        least = 1 if request.on_prompt is None else 0
-        if request.max_tokens < least:
-            raise RequestError(
-                f"max_tokens is {request.max_tokens!r}; expected at least {least}", param="max_tokens"
-            )
-        self._enter(self._answer(request, prompt, min(request.max_tokens, self.max_context - prompt.size)))
-
-    def _answer(self, request: SequenceRequest, prompt: I32, max_tokens: int) -> Answer:
-        if self._diffusion is None:
-            sampler = Sampler(request, self._samplers, self._vocabulary, self._scratch)
-            speculation = None if self._make_drafter is None else Speculation(self._make_drafter())
-            return Generation(request, prompt, max_tokens, sampler, speculation)
-        length = self._diffusion.canvas_length
-        num_blocks = min(-(-max_tokens // length), (self.max_context - prompt.size) // length)
-        if not num_blocks:
-            raise self._overflow(prompt.size, f", and a block of this model takes {length} of them")
-        max_tokens = min(max_tokens, num_blocks * length)
-        return BlockGeneration(request, prompt, max_tokens, num_blocks, self._diffusion, self._num_ids)
+        self._enter(self._intake.answer(request))
 
     def embed(
         self, tokens: Items[int], *, pooling: PoolingKind = "mean", priority_key: str = ""
@@ -186,10 +163,7 @@ class Engine:
 
         Cancelling the future cancels the work. Raises as ``submit`` does.
         """
-        prompt = token_array(tokens, self._num_ids, "input")
-        if prompt.size > self.max_context:
-            raise self._overflow(prompt.size)
-        sequence = Pooling(f"pooling-{next(self._pooling_ids)}", prompt, pooling, priority_key)
+        sequence = self._intake.pooling(tokens, pooling, priority_key)
         self._enter(sequence)
         sequence.future.add_done_callback(
             lambda future: self.cancel(sequence.id) if future.cancelled() else None
@@ -200,7 +174,7 @@ class Engine:
         self, tokens: Items[int], *, cache_salt: str = "", session_id: str | None = None
     ) -> Future[CacheExpectation]:
         """Look up what the cache would give a prompt now. Raises as ``submit`` does."""
-        prompt = token_array(tokens, self._num_ids, "prompt")
+        prompt = self._intake.prompt(tokens)
         expectation: Future[CacheExpectation] = Future()
         with self._signal:
             if self._deadline_s is not None:
@@ -307,12 +281,12 @@ class Engine:
         started_s = self._clock()
         try:
             logits = self._executable.step(step)
-            if logits.shape != (step.output_rows.size, self._vocab_size):
-                expected = (step.output_rows.size, self._vocab_size)
+            expected = (step.output_rows.size, self._vocab_size)
+            if logits.shape != expected:
                 raise BackendError(
                     f"the backend returned logits of shape {logits.shape}, expected {expected}"
                 )
-            logits = logits[:, : self._num_ids]
+            logits = logits[:, : self._intake.num_ids]
             pooled = any(isinstance(part.sequence, Pooling) for part in plan)
             hidden = self._executable.hidden() if pooled else None
         except Exception as error:
@@ -441,10 +415,3 @@ class Engine:
             if sequence.session_id == session_id:
                 sequence.session_id = None
         self._cache.sessions.forget(session_id)
-
-    def _overflow(self, num_prompt: int, besides: str = "") -> ContextOverflow:
-        return ContextOverflow(
-            f"the prompt has {num_prompt} tokens, the context holds {self.max_context}{besides}; shorten the "
-            "prompt or serve with a longer context",
-            numbers={"n_prompt": num_prompt, "n_ctx": self.max_context},
-        )
