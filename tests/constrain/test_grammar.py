@@ -147,6 +147,11 @@ for _ in range(MAX_DEPTH + 1):
         ("choice", ["x"] * 1001, "more than 1000 texts"),
         ("lark", "start: missing", "cannot be compiled"),
         ("gbnf", "::", "GBNF|compiled"),
+        ("gbnf", 'rot ::= "a"', "cannot be read: No 'root' rule found"),
+        ("gbnf", "root ::= missing", "cannot be read: Rule 'missing' not found"),
+        ("gbnf", 'root ::= "a\\', "cannot be read: it ends inside a literal"),
+        ("gbnf", f'root ::= {"(" * 900}"a"{")" * 900}', "cannot be read: maximum recursion depth"),
+        ("gbnf", 'r ::= "a" r\n' * 2000, "more than 300 rules"),
     ],
 )
 def test_a_bad_constraint_is_refused_with_its_reason(grammars: Grammars, kind: Any, value: Any, message: str):

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import msgspec
 from llguidance import LLMatcher
-from llguidance.gbnf_to_lark import GbnfToLarkError, gbnf_to_lark
+from llguidance.gbnf_to_lark import gbnf_to_lark
 
-from jackfield.constrain.limits import MAX_ENUM_VALUES, check_schema, check_text
+from jackfield.constrain.limits import MAX_ENUM_VALUES, MAX_GBNF_RULES, check_schema, check_text
 from jackfield.errors import RequestError
 from jackfield.service.requests import Constraint
 from jackfield.text.grammars import quoted
@@ -74,11 +74,19 @@ def _lark(value: Any) -> Grammar:
 
 
 def _gbnf(value: Any) -> Grammar:
+    text = check_text(value, "gbnf")
+    if text.count("::=") > MAX_GBNF_RULES:
+        raise RequestError(f"the GBNF grammar has more than {MAX_GBNF_RULES} rules", param=PARAM)
     try:
-        return _lark(gbnf_to_lark(check_text(value, "gbnf")))
-    except GbnfToLarkError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise RequestError(f"the GBNF grammar cannot be read: {reason}", param=PARAM) from None
+        return _lark(gbnf_to_lark(text))
+    except Exception as error:  # the converter raises bare ones, and runs over the end of some texts
+        raise RequestError(f"the GBNF grammar cannot be read: {_reason(error)}", param=PARAM) from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, IndexError):
+        return "it ends inside a literal"
+    return " ".join(str(error).split())[:300]
 
 
 MAKERS: dict[str, Callable[[Any], Grammar]] = {
