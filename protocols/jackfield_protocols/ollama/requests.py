@@ -249,7 +249,7 @@ def _think(think: bool | str | None) -> bool | Literal["low", "medium", "high"] 
 def _sampling(body: CommonFields) -> Sampling:
     given = body.options or {}
     _log_unknown(given)
-    options = convert({key: value for key, value in given.items() if value is not None}, Options)
+    options = convert({key: _whole(value) for key, value in given.items() if value is not None}, Options)
     fields: dict[str, Any] = {
         name: getattr(options, name) for name in COPIED_OPTIONS if getattr(options, name) is not None
     }
@@ -265,6 +265,11 @@ def _sampling(body: CommonFields) -> Sampling:
         top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         **fields,
     )
+
+
+def _whole(value: Any) -> Any:
+    """Return ``50.0`` as ``50``: Ollama reads every number as a float first, and clients rely on it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _max_tokens(num_predict: int | None) -> int | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["ChatBody", "ChatMessage", "CompletionBody", "StreamOptions"]
+__all__ = ["ChatBody", "ChatMessage", "CompletionBody", "FormFields", "StreamOptions"]
 
 Temperature = Annotated[float, Meta(ge=0, le=100)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
@@ -45,7 +45,7 @@ class SamplingFields(msgspec.Struct, frozen=True, kw_only=True):
 
     temperature: Temperature | None = None
     top_p: Fraction | None = None
-    top_k: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
+    top_k: Annotated[int, Meta(ge=-1, le=2**31 - 1)] | None = None
     min_p: Fraction | None = None
     typical_p: Fraction | None = None
     presence_penalty: Penalty | None = None
@@ -72,7 +72,20 @@ class SamplingFields(msgspec.Struct, frozen=True, kw_only=True):
     dry_sequence_breakers: Annotated[list[StopText], Meta(max_length=64)] | None = None
 
 
-class ChatBody(SamplingFields, frozen=True, kw_only=True):
+class FormFields(SamplingFields, frozen=True, kw_only=True):
+    """With what the answer must look like, in the words of OpenAI, vLLM and llama-server."""
+
+    response_format: Any = None
+    structured_outputs: dict[str, Any] | None = None
+    guided_json: Any = None
+    guided_regex: Any = None
+    guided_choice: Any = None
+    guided_grammar: Any = None
+    json_schema: Any = None
+    grammar: Any = None
+
+
+class ChatBody(FormFields, frozen=True, kw_only=True):
     """``POST /v1/chat/completions``."""
 
     model: str
@@ -89,14 +102,6 @@ class ChatBody(SamplingFields, frozen=True, kw_only=True):
     functions: Annotated[list[dict[str, Any]], Meta(max_length=128)] | None = None
     function_call: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = True
-    response_format: Any = None
-    structured_outputs: dict[str, Any] | None = None
-    guided_json: Any = None
-    guided_regex: Any = None
-    guided_choice: Any = None
-    guided_grammar: Any = None
-    json_schema: Any = None
-    grammar: Any = None
     think: bool | Literal["low", "medium", "high"] | None = None
     reasoning_effort: str | None = None
     thinking_budget: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
@@ -110,7 +115,7 @@ class ChatBody(SamplingFields, frozen=True, kw_only=True):
     x_jackfield: dict[str, Any] | None = None
 
 
-class CompletionBody(SamplingFields, frozen=True, kw_only=True):
+class CompletionBody(FormFields, frozen=True, kw_only=True):
     """``POST /v1/completions``: raw text or token ids, no chat template."""
 
     model: str

@@ -44,7 +44,7 @@ EFFORTS: dict[str, bool | ThinkLevel] = {
     "max": "high",
 }
 COPIED_FIELDS = (
-    "temperature", "top_p", "top_k", "min_p", "typical_p", "presence_penalty", "frequency_penalty",
+    "temperature", "top_p", "min_p", "typical_p", "presence_penalty", "frequency_penalty",
     "repeat_last_n", "min_tokens", "ignore_eos", "mirostat", "mirostat_tau", "mirostat_eta",
     "xtc_probability", "xtc_threshold", "dry_multiplier", "dry_base", "dry_allowed_length",
     "dry_penalty_last_n", "dry_sequence_breakers",
@@ -134,7 +134,7 @@ def _max_tokens(body: ChatBody) -> int | None:
 
 
 def _top_logprobs(body: ChatBody) -> int | None:
-    if body.top_logprobs is not None and not body.logprobs:
+    if body.top_logprobs and not body.logprobs:
         raise RequestError("top_logprobs needs logprobs to be true", param="top_logprobs")
     return (body.top_logprobs or 0) if body.logprobs else None
 
@@ -269,6 +269,9 @@ def completion_requests(body: CompletionBody, *, request_id: str, owner: str) ->
     # the best are those of highest probability
     top_logprobs = 0 if body.logprobs is None and num_choices > (body.n or 1) else body.logprobs
     sampling = sampling_from(body, None if asked < 0 else asked, top_logprobs)
+    constraint = constraint_from(
+        body.response_format, think=False, tools=False, composes=False
+    ) or extended_constraint(body)
     return [
         GenerationRequest(
             id=request_id if len(prompts) == 1 else f"{request_id}.{index}",
@@ -278,6 +281,7 @@ def completion_requests(body: CompletionBody, *, request_id: str, owner: str) ->
             prompt_tokens=None if isinstance(prompt, str) else prompt,
             suffix=body.suffix or None,
             sampling=sampling,
+            constraint=constraint,
             cache_salt=owner,
             num_choices=num_choices,
             echo=bool(body.echo),
@@ -330,6 +334,8 @@ def sampling_from(body: SamplingFields, max_tokens: int | None, top_logprobs: in
     repeat = body.repetition_penalty if body.repetition_penalty is not None else body.repeat_penalty
     if repeat is not None:
         given["repeat_penalty"] = repeat
+    if body.top_k is not None:
+        given["top_k"] = max(0, body.top_k)  # -1 is off too, as for vLLM and llama-server
     if body.seed is not None and body.seed >= 0:
         given["seed"] = body.seed
     return Sampling(

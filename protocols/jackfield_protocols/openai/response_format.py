@@ -9,7 +9,7 @@ import msgspec
 from jackfield.constrain.strict_schema import strict_schema_problems
 from jackfield.errors import InvalidOutput, RequestError
 from jackfield.service.requests import Constraint, ConstraintKind
-from jackfield_protocols.openai.bodies import ChatBody
+from jackfield_protocols.openai.bodies import FormFields
 
 __all__ = ["check_output", "constraint_from", "extended_constraint"]
 
@@ -60,7 +60,7 @@ def constraint_from(
     return constraint
 
 
-def extended_constraint(body: ChatBody) -> Constraint | None:
+def extended_constraint(body: FormFields) -> Constraint | None:
     """Return what the fields of other servers ask for: vLLM's and llama-server's. The first that is set counts."""
     outputs = body.structured_outputs or {}
     candidates: tuple[tuple[ConstraintKind, Any], ...] = (

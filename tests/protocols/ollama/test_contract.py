@@ -117,6 +117,13 @@ def test_generate_never_uses_a_cached_prefix_and_wraps_the_prompt():
     assert translate(options={"num_predict": -1}).sampling.max_tokens is None
 
 
+def test_whole_numbers_may_be_written_as_floats():
+    sampling = translate(options={"num_predict": 50.0, "top_k": 40.0, "temperature": 1}).sampling
+    assert (sampling.max_tokens, sampling.top_k, sampling.temperature) == (50, 40, 1.0)
+    with pytest.raises(RequestError, match="num_predict"):
+        translate(options={"num_predict": 50.5})
+
+
 OLLAMA_AGENT = {"user-agent": "ollama-python/0.6.3"}
 
 

@@ -127,6 +127,11 @@ def test_audio_output_is_refused():
         translate(modalities=["text", "audio"])
 
 
+def test_values_that_turn_a_field_off_are_taken():
+    assert translate(top_k=-1).sampling.top_k == 0
+    assert translate(top_logprobs=0).sampling.top_logprobs is None
+
+
 def test_unknown_fields_are_ignored():
     assert translate(user="me", store=True, service_tier="auto", metadata={"a": 1}).model == "m"
 

@@ -221,6 +221,22 @@ def test_completions_take_several_prompts(connect):
     assert "".join(chunk.choices[0].text for chunk in stream) == "one two"
 
 
+@pytest.mark.parametrize(
+    ("fields", "kind", "value"),
+    [
+        ({"response_format": {"type": "json_object"}}, "json", None),
+        ({"guided_choice": ["yes", "no"]}, "choice", ["yes", "no"]),
+        ({"structured_outputs": {"regex": "[a-z]+"}}, "regex", "[a-z]+"),
+        ({"grammar": 'root ::= "a"'}, "gbnf", 'root ::= "a"'),
+    ],
+)
+def test_completions_may_have_a_form(connect, fields, kind, value):
+    service = FakeService()
+    connect(service).completions.create(model=MODEL, prompt=["one", "two"], extra_body=fields)
+    constraints = [request.constraint for request in service.requests]
+    assert [(made.kind, made.value) for made in constraints] == [(kind, value)] * 2
+
+
 def test_refusals_raise_the_sdks_own_classes(connect):
     client = connect(FakeService())
     with pytest.raises(openai.NotFoundError, match="not found") as missing:
