@@ -101,7 +101,7 @@ def test_plugin_ops_run_between_native_ones(pair, table) -> None:
 
     descriptors = [declared(Reverse, "reverse"), declared(Negate, "negate", cpu=f"{__name__}:lower_negate")]
     made = pair({"x": table}, {}, body, plugin_ops=descriptors)
-    np.testing.assert_allclose(made.cpu.step(made.make_step((0, 1, 5))), -6 * table[1:5, ::-1], rtol=1e-6)
+    np.testing.assert_allclose(made.cpu.step(made.steps.make((0, 1, 5))), -6 * table[1:5, ::-1], rtol=1e-6)
 
 
 @pytest.mark.parametrize(("kv_type", "near"), [("f32", 1e-5), ("f16", 2e-3), ("q8_0", 3e-2)])
@@ -122,8 +122,8 @@ def test_a_plugins_numpy_op_sees_state_and_cache(pair, table, kv_type, near) -> 
         plugin_ops=[declared(Memory, "remember"), declared(Store, "store")],
         kv_type=kv_type,
     )
-    first = made.cpu.step(made.make_step((1, 0, 2))).copy()
-    second = made.cpu.step(made.make_step((0, 4, 5), (1, 2, 4))).copy()
+    first = made.cpu.step(made.steps.make((1, 0, 2))).copy()
+    second = made.cpu.step(made.steps.make((0, 4, 5), (1, 2, 4))).copy()
     np.testing.assert_allclose(first[-1], table[:2].sum(0) + 2, rtol=near, atol=near)
     np.testing.assert_allclose(second[0], table[4] + 1, rtol=near, atol=near)
     np.testing.assert_allclose(second[-1], table[:4].sum(0) + 4, rtol=near, atol=near)
@@ -211,7 +211,7 @@ def test_limits_it_cannot_keep_are_refused(small, change: Mapping[str, object], 
 
 def test_a_step_outside_its_limits_is_refused_before_any_memory_is_touched(pair, table) -> None:
     made = pair({"x": table}, {}, lambda b, i: b.scale(i["x"], 2.0), max_rows=4, max_outputs=2)
-    good = made.make_step((0, 0, 2))
+    good = made.steps.make((0, 0, 2))
     wide = np.zeros((1, 99), np.int32)
     for change, message in [
         ({"tokens": np.array([0, 6], np.int32)}, "a token of 6, expected 0 to 5"),
@@ -275,12 +275,12 @@ def test_pages_and_states_are_copied_and_cleared(pair, table) -> None:
         executable.copy_page(0, 1)  # the first page of sequence 0 to that of sequence 1
         executable.copy_state(0, 1)
         executable.clear_state(2)
-    made.lengths[1] = 4
+    made.steps.lengths[1] = 4
     ours, theirs = made.step((0, 4, 6), (1, 4, 6), (2, 1, 2))
     np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-3)
     np.testing.assert_array_equal(ours[:2], ours[2:4])
     made.cpu.clear_state(0)
-    cleared = made.cpu.step(made.make_step((0, 1, 2)))
+    cleared = made.cpu.step(made.steps.make((0, 1, 2)))
     assert not np.allclose(cleared, ours[1:2])
 
 
