@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,9 @@ class ObservedExecutable:
 
     def __init__(self, executable: Executable) -> None:
         self._executable = executable
+        self.hidden, self.describe = executable.hidden, executable.describe
+        self.copy_page, self.copy_state = executable.copy_page, executable.copy_state
+        self.clear_state = executable.clear_state
         self.steps: list[ObservedStep] = []
         self.is_by_call = False
 
@@ -58,26 +61,6 @@ class ObservedExecutable:
         logits = executable.step(step)
         self.steps.append(ObservedStep(*sizes, started_s, time.perf_counter()))
         return logits
-
-    def hidden(self) -> F32:
-        """Return the hidden rows of the last step."""
-        return self._executable.hidden()
-
-    def copy_page(self, source: int, target: int) -> None:
-        """Copy one page of every cache."""
-        self._executable.copy_page(source, target)
-
-    def clear_state(self, slot: int) -> None:
-        """Zero a slot's state."""
-        self._executable.clear_state(slot)
-
-    def copy_state(self, source: int, target: int) -> None:
-        """Copy a slot's state."""
-        self._executable.copy_state(source, target)
-
-    def describe(self) -> Mapping[str, str]:
-        """Return the facts of the executable."""
-        return self._executable.describe()
 
     def close(self) -> None:
         """Do nothing: the executable is its opener's to close."""
