@@ -17,14 +17,9 @@ __all__ = [
     "Operation",
     "elementwise",
     "f32",
-    "f32x8",
     "f32x16",
     "f64",
-    "i8x32",
-    "i8x64",
     "i32",
-    "i32x8",
-    "i32x16",
     "i64",
     "nothing",
     "operation",
@@ -46,9 +41,7 @@ class Kind:
 
 nothing = Kind("nothing")
 i32, i64, f32, f64 = Kind("i32"), Kind("i64"), Kind("f32"), Kind("f64")
-i8x32, i8x64 = Kind("i8", 32), Kind("i8", 64)
-i32x8, i32x16 = Kind("i32", 8), Kind("i32", 16)
-f32x8, f32x16 = Kind("f32", 8), Kind("f32", 16)
+f32x16 = Kind("f32", 16)
 
 
 class Operation:

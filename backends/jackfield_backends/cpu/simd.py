@@ -14,68 +14,42 @@ from jackfield_backends.cpu.emit import F32, I1, I8, I16, I32, I64, Value, call,
 from jackfield_backends.cpu.operation import (
     elementwise,
     f32,
-    f32x8,
     f32x16,
-    i8x32,
-    i8x64,
-    i32x8,
-    i32x16,
     i64,
     nothing,
     operation,
 )
 
 __all__ = [
-    "absolute",
     "exp",
-    "exp_of",
     "exp_one",
-    "f32x8",
     "f32x16",
     "first_equal",
     "first_lanes",
     "fma",
     "greatest",
-    "i8x32",
-    "i8x64",
-    "i32x8",
-    "i32x16",
     "keep_first",
-    "load_bf16",
     "load_bf16_f32x16",
-    "load_f16",
     "load_f16_f32x16",
     "load_f32",
-    "load_f32x8",
     "load_f32x16",
-    "load_i8",
-    "load_i8_f32x16",
     "load_i32",
-    "load_i32x16",
-    "load_u8",
-    "load_u16",
-    "log",
     "maximum",
     "minimum",
     "operation",
-    "prefetch",
     "prefetch_span",
     "sigmoid",
     "silu",
     "softplus",
     "softplus_of",
     "splat",
-    "splat_i32",
-    "sqrt",
     "store_f16",
     "store_f16_f32x16",
     "store_f32",
-    "store_f32x8",
     "store_f32x16",
     "store_first",
     "store_i8",
     "store_i32",
-    "store_i32x16",
     "tanh",
     "total",
 ]
@@ -87,18 +61,6 @@ __all__ = [
 def load_f32x16(address: Value) -> Value:
     """Read sixteen float32."""
     return address.load(F32, 16)
-
-
-@operation(f32x8, i64)
-def load_f32x8(address: Value) -> Value:
-    """Read eight float32."""
-    return address.load(F32, 8)
-
-
-@operation(i32x16, i64)
-def load_i32x16(address: Value) -> Value:
-    """Read sixteen int32."""
-    return address.load(I32, 16)
 
 
 @operation(f32x16, i64)
@@ -113,28 +75,10 @@ def load_bf16_f32x16(address: Value) -> Value:
     return (address.load(I16, 16).unsigned(I32) << 16).bits(F32)
 
 
-@operation(f32x16, i64)
-def load_i8_f32x16(address: Value) -> Value:
-    """Read sixteen int8 as float32."""
-    return address.load(I8, 16).signed(I32).signed(F32)
-
-
 @operation(f32, i64)
 def load_f32(address: Value) -> Value:
     """Read a float32."""
     return address.load(F32)
-
-
-@operation(f32, i64)
-def load_f16(address: Value) -> Value:
-    """Read a float16 as float32."""
-    return instructions.load_half(address, 1)
-
-
-@operation(f32, i64)
-def load_bf16(address: Value) -> Value:
-    """Read a bfloat16 as float32."""
-    return (address.load(I16).unsigned(I32) << 16).bits(F32)
 
 
 @operation(i64, i64)
@@ -143,39 +87,9 @@ def load_i32(address: Value) -> Value:
     return address.load(I32).signed(I64)
 
 
-@operation(i64, i64)
-def load_u16(address: Value) -> Value:
-    """Read a uint16 as int64."""
-    return address.load(I16).unsigned(I64)
-
-
-@operation(i64, i64)
-def load_u8(address: Value) -> Value:
-    """Read a uint8 as int64."""
-    return address.load(I8).unsigned(I64)
-
-
-@operation(i64, i64)
-def load_i8(address: Value) -> Value:
-    """Read an int8 as int64."""
-    return address.load(I8).signed(I64)
-
-
 @operation(nothing, i64, f32x16)
 def store_f32x16(address: Value, value: Value) -> None:
     """Write sixteen float32."""
-    address.store(value)
-
-
-@operation(nothing, i64, f32x8)
-def store_f32x8(address: Value, value: Value) -> None:
-    """Write eight float32."""
-    address.store(value)
-
-
-@operation(nothing, i64, i32x16)
-def store_i32x16(address: Value, value: Value) -> None:
-    """Write sixteen int32."""
     address.store(value)
 
 
@@ -222,12 +136,6 @@ def store_first(address: Value, value: Value, count: Value) -> None:
             instructions.store_masked(address, value, first_lanes(value, count))
 
 
-@operation(nothing, i64)
-def prefetch(address: Value) -> None:
-    """Ask for the cache line at an address, which need not be mapped."""
-    address.prefetch()
-
-
 @operation(nothing, i64, i64)
 def prefetch_span(address: Value, num_bytes: Value) -> None:
     """Ask for the cache lines of a stretch of memory, which need not be mapped."""
@@ -242,12 +150,6 @@ def prefetch_span(address: Value, num_bytes: Value) -> None:
 def splat(value: Value) -> Value:
     """Return sixteen times a float32."""
     return value.splat(16)
-
-
-@operation(i32x16, i64)
-def splat_i32(value: Value) -> Value:
-    """Return sixteen times the low half of an int64."""
-    return value.signed(I32).splat(16)
 
 
 @elementwise
@@ -266,18 +168,6 @@ def maximum(x: Value, y: Value) -> Value:
 def minimum(x: Value, y: Value) -> Value:
     """Return the smaller of each lane, ``x`` where either is NaN."""
     return y.compare("<", x).choose(y, x)
-
-
-@elementwise
-def absolute(x: Value) -> Value:
-    """Return the magnitude of float lanes."""
-    return x.function("fabs")
-
-
-@elementwise
-def sqrt(x: Value) -> Value:
-    """Return the square root of float lanes."""
-    return x.function("sqrt")
 
 
 def first_lanes(value: Value, count: Value) -> Value:
@@ -335,25 +225,6 @@ def exp_of(x: Value) -> Value:
     return low.choose(x.constant(0.0), p * power * 2.0)
 
 
-def log_of(x: Value) -> Value:
-    """Return the natural logarithm of normal positive lanes; -infinity for 0, NaN below; within 3 ulp."""
-    bits = x.bits(I32)
-    shifted = bits - 0x3F3504F3  # sqrt(1/2): the mantissa lies in [sqrt(1/2), sqrt(2))
-    exponent = x.new(x.b.ashr(shifted.v, shifted.constant(23).v))
-    m = ((shifted & 0x007FFFFF) + 0x3F3504F3).bits(F32)
-    s = (m - 1.0) / (m + 1.0)
-    z = s * s
-    p = z.constant(2 / 9)
-    for coefficient in (2 / 7, 2 / 5, 2 / 3):
-        p = p.fma(z, z.constant(coefficient))
-    n = exponent.signed(F32)
-    tail = n.fma(LN2_LOW, p * z * s)
-    value = n.fma(LN2_HIGH, s.fma(2.0, tail))
-    value = x.compare(">", 3.4028234e38).choose(x, value)
-    value = x.compare("==", 0.0).choose(x.constant(float("-inf")), value)
-    return x.compare(">=", 0.0).choose(value, float("nan"))
-
-
 def sigmoid_of(x: Value) -> Value:
     """Return 1 / (1 + e^-x)."""
     return 1.0 / (exp_of(-x) + 1.0)
@@ -389,12 +260,6 @@ def exp(x: Value) -> Value:
 def exp_one(x: Value) -> Value:
     """Return e^x of one number, the same as of a vector's lane."""
     return exp_of(x)
-
-
-@elementwise
-def log(x: Value) -> Value:
-    """Return the natural logarithm."""
-    return log_of(x)
 
 
 @elementwise
