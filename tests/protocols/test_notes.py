@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -15,18 +16,7 @@ from jackfield.testing.service import FakeService
 
 MODEL = "echo-tiny.gguf"
 NOTE = "3 of 5 messages were dropped"
-CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}]}
-ENDPOINTS = {
-    "/api/generate": {"model": MODEL, "prompt": "hello"},
-    "/api/chat": CHAT,
-    "/api/chat/ollama": CHAT,
-    "/api/chat/webui": {"messages": CHAT["messages"]},
-    "/v1/chat/completions": CHAT,
-    "/v1/completions": {"model": MODEL, "prompt": "hello"},
-    "/v1/responses": {"model": MODEL, "input": "hello"},
-    "/v1/messages": {**CHAT, "max_tokens": 9},
-    "/completion": {"prompt": "hello"},
-}
+Endpoint = tuple[str, dict[str, Any]]
 
 
 def serve(note: str) -> Iterator[str]:
@@ -48,13 +38,13 @@ def silent_url() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("path", ENDPOINTS)
-def test_a_note_reaches_the_client(url: str, path: str, stream: bool) -> None:
-    answer = httpx.post(url + path, json={**ENDPOINTS[path], "stream": stream})
+def test_a_note_reaches_the_client(url: str, endpoint: Endpoint, stream: bool) -> None:
+    path, body = endpoint
+    answer = httpx.post(url + path, json={**body, "stream": stream})
     assert answer.status_code == 200
     assert f'"note":"{NOTE}"' in answer.text
 
 
-@pytest.mark.parametrize("path", ENDPOINTS)
-def test_an_answer_without_a_note_has_no_key_for_it(silent_url: str, path: str) -> None:
-    assert '"note"' not in httpx.post(silent_url + path, json={**ENDPOINTS[path], "stream": False}).text
+def test_an_answer_without_a_note_has_no_key_for_it(silent_url: str, endpoint: Endpoint) -> None:
+    path, body = endpoint
+    assert '"note"' not in httpx.post(silent_url + path, json={**body, "stream": False}).text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import anthropic
 import pytest
@@ -35,16 +36,13 @@ THINKER = make_model(capabilities=("completion", "tools", "thinking"))
 
 @pytest.fixture
 def connect(serve: Callable[[FakeService], str]) -> Iterator[Callable[[FakeService], anthropic.Anthropic]]:
-    clients: list[anthropic.Anthropic] = []
+    with ExitStack() as clients:
 
-    def client_of(service: FakeService) -> anthropic.Anthropic:
-        client = anthropic.Anthropic(base_url=serve(service), api_key="not-needed", max_retries=0)
-        clients.append(client)
-        return client
+        def client_of(service: FakeService) -> anthropic.Anthropic:
+            client = anthropic.Anthropic(base_url=serve(service), api_key="not-needed", max_retries=0)
+            return clients.enter_context(client)
 
-    yield client_of
-    for client in clients:
-        client.close()
+        yield client_of
 
 
 def ask(client: anthropic.Anthropic, **fields):

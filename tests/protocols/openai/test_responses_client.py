@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import openai
 import pytest
 from pydantic import BaseModel
@@ -47,20 +45,6 @@ SCRIPT = [
     ToolCallDone(0, "call_a", "get_weather", {"city": "Paris"}),
     Finished("tool_calls", Usage(9, 4, 7, 2), TIMINGS),
 ]
-
-
-@pytest.fixture
-def connect(serve: Callable[[FakeService], str]) -> Iterator[Callable[[FakeService], openai.OpenAI]]:
-    clients: list[openai.OpenAI] = []
-
-    def client_of(service: FakeService) -> openai.OpenAI:
-        client = openai.OpenAI(base_url=f"{serve(service)}/v1", api_key="not-needed", max_retries=0)
-        clients.append(client)
-        return client
-
-    yield client_of
-    for client in clients:
-        client.close()
 
 
 def test_whole_response_has_text_usage_and_status(connect):
