@@ -40,7 +40,9 @@ def test_metrics_count_answers_and_show_the_engine(open_client: Any) -> None:
     client = open_client()
     client.post("/plain/generate", json={"prompt": "x"})
     client.get("/nothing")
-    lines = client.get("/metrics").text.splitlines()
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    lines = answer.text.splitlines()
     assert 'jackfield_http_answers_total{status="200"} 1' in lines
     assert 'jackfield_http_answers_total{status="404"} 1' in lines
     assert 'jackfield_engine_state{state="ready"} 1' in lines

@@ -52,7 +52,8 @@ def health_handlers(rail: _Watched) -> list[HTTPRouteHandler]:
     async def metrics() -> Response[Any]:
         """Write the counters in Prometheus' text form."""
         text = "\n".join([*_lines(rail), ""])
-        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+        # Litestar adds the charset; naming it twice makes Prometheus refuse the answer
+        return Response(text, media_type="text/plain; version=0.0.4")
 
     return [health, metrics]
 
