@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -30,16 +32,27 @@ from jackfield.service.budget import plan_limits
 from jackfield.service.buffer import EventBuffer
 from jackfield.service.catalogue import digest_of, metadata_of, parameters_of, quantization_of
 from jackfield.service.config import EngineConfig
-from jackfield.service.events import Event, Finished, QueuePlace, TextDelta, ThinkingDelta, Timings, Usage
+from jackfield.service.events import (
+    Event,
+    Failed,
+    Finished,
+    QueuePlace,
+    TextDelta,
+    ThinkingDelta,
+    Timings,
+    Usage,
+)
 from jackfield.service.file_watch import FileWatch
 from jackfield.service.frames import FrameDecoder, encode_frame
 from jackfield.service.history import ConversationDigest, TokenHistory
 from jackfield.service.naming import match_model
-from jackfield.service.requests import Message, ToolCall
+from jackfield.service.outbox import Outbox
+from jackfield.service.requests import Image, Message, ToolCall, ToolDefinition
 from jackfield.service.sessions import Sessions
 from jackfield.service.thinking import LengthMask, thinking_budget
 from jackfield.testing.stage import make_request
 from jackfield.testing.tiny import make_checkpoint
+from jackfield.text.portable import portable
 
 END = Finished("stop", Usage(1, 0, 1), Timings(0, 0, 0, 0, 0))
 
@@ -184,6 +197,38 @@ def test_frame_that_claims_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(frames, "MAX_FRAME_BYTES", 10)
     with pytest.raises(TooLarge, match="at most 10 can"):
         encode_frame(frames.Logged("name", 10, "x" * 100))
+
+
+def test_integers_that_msgpack_has_not_are_passed_on_as_floats() -> None:
+    schema = {"maximum": 10**30, "minimum": -(10**400), "default": 2**64 - 1, "x": [True, 2**64]}
+    picture = Message("user", "What?", images=[Image(b"\x00\xff")])
+    request = make_request(messages=[picture], tools=[ToolDefinition("f", "", schema)])
+    order = frames.decode_order(encode_frame(frames.Generate(3, request))[4:])
+    assert isinstance(order, frames.Generate)
+    assert order.request.tools[0].parameters == {
+        "maximum": 1e30,
+        "minimum": -sys.float_info.max,
+        "default": 2**64 - 1,
+        "x": [True, 2.0**64],
+    }
+    assert order.request.messages == request.messages
+
+
+def test_halves_of_characters_are_joined_or_replaced() -> None:
+    assert portable({"\ud83d": ["\ud83d\ude42 é", b"\xff"]}) == {"\ufffd": ["🙂 é", b"\xff"]}
+
+
+def test_an_answer_that_cannot_be_written_fails_and_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    reading, writing = os.pipe()
+    outbox = Outbox(writing, on_broken=lambda: None)
+    for stream, text in enumerate(["\ud800", "fine"]):
+        outbox.open_stream(stream, 1000).put(TextDelta(text), is_last=True)
+    outbox.close(5.0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        reports = [frames.decode_report(frame) for frame in FrameDecoder().feed(pipe.read())]
+    assert {report.stream: type(report.events[0]) for report in reports} == {0: Failed, 1: TextDelta}
+    assert "cannot be written" in caplog.text
 
 
 # ---- token histories ----

@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 
 from jackfield.service.events import Event, TextDelta, ToolCallDelta, ToolCallDone
+from jackfield.service.frames import Events, decode_report, encode_frame
 from jackfield.service.requests import Message, ToolCall, ToolChoice, ToolDefinition
 from jackfield.testing.stage import Stage, ending_of, error_of, make_request, saying, text_of, thinking_of
 from jackfield_plugins.formats.hermes import HermesFormat
@@ -79,6 +80,23 @@ def test_arguments_fit_the_schema_whatever_the_model_wants() -> None:
         text = f'<tool_call>\n{{"name": "weather", "arguments": {{"city": "{wanted}' + "~" * 200
         [call] = calls_of(ask(text, tools=[strict], tool_choice=ONE))
         jsonschema.validate(call.arguments, strict.parameters)
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "value"),
+    [
+        ("integer", "9" * 40, 1e40),
+        ("number", f"-{'9' * 400}", -1.7976931348623157e308),
+    ],
+)
+def test_numbers_that_no_message_can_hold_do_not_harm_the_call(kind: str, written: str, value: float) -> None:
+    tool = ToolDefinition("f", "", {"type": "object", "properties": {"v": {"type": kind}}, "required": ["v"]})
+    text = f'<tool_call>\n{{"name": "f", "arguments": {{"v": {written}}}}}\n</tool_call>'
+    [call] = calls_of(ask(text, tools=[tool], tool_choice=ONE, max_tokens=600))
+    assert call.arguments == {"v": value}
+    assert decode_report(encode_frame(Events(0, [call], is_over=False))[4:]) == Events(
+        0, [call], is_over=False
+    )
 
 
 FORCED = {"required": ToolChoice("required"), "named": ToolChoice(name="weather")}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jackfield.text.coercion import coerce, is_text_only
-from jackfield.text.json_prefix import MAX_DEPTH, JsonPrefix
+from jackfield.text.json_prefix import MAX_DEPTH, MAX_NUMBER_CHARS, JsonPrefix
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -69,6 +69,12 @@ def test_nothing_is_taken_behind_the_value() -> None:
 )
 def test_what_models_get_wrong_is_put_right(text: str, repaired: str) -> None:
     assert taken(text).text == repaired
+
+
+def test_numbers_are_bounded() -> None:
+    prefix = JsonPrefix()
+    assert prefix.take('{"a": ' + "1" * (MAX_NUMBER_CHARS + 1)) == 6 + MAX_NUMBER_CHARS
+    assert prefix.has_failed
 
 
 def test_nesting_is_bounded() -> None:

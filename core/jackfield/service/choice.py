@@ -33,6 +33,7 @@ from jackfield.text.contract import (
     Thinking,
     Tokenizer,
 )
+from jackfield.text.portable import portable
 
 __all__ = ["Choice", "ChoiceEnd", "ChoiceOwner", "VerbatimParser"]
 
@@ -268,8 +269,9 @@ class Choice:
 
     def _finish_call(self, event: CallDone) -> None:
         call_id = self._call_ids.setdefault(event.index, f"call_{secrets.token_hex(12)}")
-        self._tool_calls.append(ToolCall(event.name, event.arguments, call_id))
-        self._emit(ToolCallDone(event.index, call_id, event.name, event.arguments, self.index))
+        arguments = portable(event.arguments)
+        self._tool_calls.append(ToolCall(event.name, arguments, call_id))
+        self._emit(ToolCallDone(event.index, call_id, event.name, arguments, self.index))
         if not self.calls_in_parallel:
             self._reason = "tool_calls"
 

@@ -14,6 +14,7 @@ from jackfield.service.events import Event
 from jackfield.service.questions import Question
 from jackfield.service.requests import GenerationRequest
 from jackfield.service.status import EngineLoad, ModelInfo
+from jackfield.text.portable import portable
 
 __all__ = [
     "EXIT_ENGINE_DEAD",
@@ -174,7 +175,10 @@ _REPORTS: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)
 
 def encode_frame(message: Order | Report) -> bytes:
     """Return a message with its length before it. Raises ``TooLarge``."""
-    data = _ENCODER.encode(message)
+    try:
+        data = _ENCODER.encode(message)
+    except OverflowError:  # an integer of more than 64 bits, in a schema or in arguments
+        data = _ENCODER.encode(portable(msgspec.to_builtins(message, builtin_types=(bytes,))))
     if len(data) > MAX_FRAME_BYTES:
         raise TooLarge(f"a message of {len(data)} bytes cannot be passed on, at most {MAX_FRAME_BYTES} can")
     return LENGTH.pack(len(data)) + data

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import deque
 from collections.abc import Callable
 
+from jackfield.errors import JackfieldError
 from jackfield.service.buffer import EventBuffer
+from jackfield.service.events import Failed
 from jackfield.service.frames import Beat, Events, Report, encode_frame
 
 __all__ = ["Outbox"]
+
+log = logging.getLogger("jackfield.service")
 
 
 class Outbox:
@@ -101,7 +106,7 @@ class Outbox:
     def _run(self) -> None:
         try:
             while (batch := self._next_batch()) is not None:
-                _write_all(self._descriptor, b"".join(encode_frame(report) for report in batch))
+                _write_all(self._descriptor, b"".join(map(_encoded, batch)))
         except OSError:
             self._on_broken()
 
@@ -132,6 +137,18 @@ class Outbox:
                 self._streams.pop(stream, None)
             self.on_stream_over(stream)
         return Events(stream, events, is_over) if events or is_over else None
+
+
+def _encoded(report: Report) -> bytes:
+    """Return the report's frame; an answer that cannot be written fails, and no other with it."""
+    try:
+        return encode_frame(report)
+    except Exception:
+        log.exception("a report of the engine cannot be written")
+        if not isinstance(report, Events):
+            return b""
+        failure = JackfieldError("the answer cannot be passed on; the log has the cause").to_record()
+        return encode_frame(Events(report.stream, [Failed(failure)], is_over=True))
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

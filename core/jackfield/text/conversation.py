@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from jackfield.service.requests import Message, ToolCall, ToolDefinition
 from jackfield.text.capabilities import TemplateCapabilities
+from jackfield.text.portable import portable
 
 __all__ = ["arguments_object", "template_messages", "template_tools"]
 
@@ -42,7 +43,7 @@ def arguments_object(arguments: dict[str, Any] | str) -> dict[str, Any]:
     if not arguments.strip():
         return {}
     try:
-        value: Any = json.loads(arguments)
+        value: Any = portable(json.loads(arguments))
     except ValueError:
         value = arguments
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {"arguments": value}

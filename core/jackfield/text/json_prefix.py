@@ -8,6 +8,7 @@ import re
 __all__ = ["JsonPrefix"]
 
 MAX_DEPTH = 64
+MAX_NUMBER_CHARS = 1_000
 _SPACE = " \t\r\n"
 _WORDS = ("true", "false", "null")
 _NUMBER_START = re.compile(r"-?(?:(?:0|[1-9]\d*)(?:(?:\.\d*)?|\.\d+[eE][+-]?\d*|[eE][+-]?\d*))?")
@@ -135,7 +136,8 @@ class JsonPrefix:
 
     def _in_word(self, char: str) -> bool:
         word = self._word + char
-        fits = _NUMBER_START.fullmatch(word) or any(full.startswith(word) for full in _WORDS)
+        is_number = len(word) <= MAX_NUMBER_CHARS and _NUMBER_START.fullmatch(word)
+        fits = is_number or any(full.startswith(word) for full in _WORDS)
         if fits:
             self._word = word
         return bool(fits)

@@ -14,6 +14,7 @@ from datetime import datetime
 import msgspec
 
 from jackfield.errors import JackfieldError, RequestError, TooLarge
+from jackfield.text.portable import portable
 from jackfield.text.rendering import READY, RenderJob, RenderReply, read_frame, write_frame
 
 __all__ = ["RenderLimits", "Rendered", "TemplateRenderer"]
@@ -220,7 +221,9 @@ def _environment() -> dict[str, str]:
 def _encoded(job: RenderJob) -> bytes:
     try:
         return _ENCODER.encode(job)
-    except (RecursionError, OverflowError) as error:
+    except OverflowError:  # an integer of more than 64 bits
+        return _ENCODER.encode(portable(msgspec.to_builtins(job)))
+    except RecursionError as error:
         raise TooLarge(
             f"the conversation cannot be passed to the template: {error}", param="messages"
         ) from error
