@@ -77,13 +77,14 @@ def make_checkpoint(
     _add_metadata(writer, _metadata(family, dimensions, words, chat_template) | dict(metadata or {}))
     generator = np.random.default_rng(seed)
     tensors = list(family.tensors(dimensions))
+    output_name = _output_name(tensors)
     for tensor in tensors:
         type_name = _type_of(tensor, types)
         if math.prod(tensor.shape) > MOST_QUANTISED and type_name not in FLOATS:
             _add_blocks(writer, tensor, type_name, generator)
             continue
         values = generator.normal(tensor.centre, tensor.spread, tensor.shape).astype(np.float32)
-        if tensor.name == _output_name(tensors):
+        if tensor.name == output_name:
             values[words.added_ids] *= np.float32(0.1)
         _add_tensor(writer, tensor, values, type_name, generator)
     return _write(writer, Path(path))

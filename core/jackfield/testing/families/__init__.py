@@ -152,11 +152,13 @@ def attention(d: Dimensions, prefix: str) -> Iterator[TinyTensor]:
     yield linear(f"{prefix}.attn_output.weight", d.width, d.query_width)
 
 
-def feed_forward(prefix: str, width: int, ff_width: int, suffix: str = "") -> Iterator[TinyTensor]:
-    """Yield the three matrices of a gated feed-forward."""
+def feed_forward(
+    prefix: str, width: int, ff_width: int, suffix: str = "", *, gain: float = 1.0
+) -> Iterator[TinyTensor]:
+    """Yield the three matrices of a gated feed-forward, whose result is ``gain`` times the usual."""
     yield linear(f"{prefix}.ffn_gate{suffix}.weight", ff_width, width)
     yield linear(f"{prefix}.ffn_up{suffix}.weight", ff_width, width)
-    yield linear(f"{prefix}.ffn_down{suffix}.weight", width, ff_width)
+    yield linear(f"{prefix}.ffn_down{suffix}.weight", width, ff_width, gain=gain)
 
 
 def experts(d: Dimensions, prefix: str) -> Iterator[TinyTensor]:

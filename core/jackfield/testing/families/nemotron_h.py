@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from jackfield.testing.families import (
     Dimensions,
@@ -16,13 +16,13 @@ from jackfield.testing.families import (
     vector,
 )
 
-__all__ = ["FAMILY"]
-
+__all__ = ["FAMILY", "hybrid_keys", "hybrid_tensors"]
 
 CONV_KERNEL = 4
 
 
-def _hyper_parameters(d: Dimensions) -> Mapping[str, HyperParameter]:
+def hybrid_keys(d: Dimensions) -> dict[str, HyperParameter]:
+    """Return the keys of models in which Mamba-2, feed-forward and attention layers take turns."""
     keys = common_keys(d)
     del keys["attention.layer_norm_rms_epsilon"]
     return {
@@ -43,7 +43,14 @@ def _kinds(d: Dimensions) -> list[str]:
 
 
 def _tensors(d: Dimensions) -> Iterator[TinyTensor]:
-    kinds = {"mamba": _mamba, "feed_forward": _feed_forward, "attention": attention}
+    return hybrid_tensors(d, _feed_forward)
+
+
+def hybrid_tensors(
+    d: Dimensions, feed_forward: Callable[[Dimensions, str], Iterator[TinyTensor]]
+) -> Iterator[TinyTensor]:
+    """Yield every tensor, with the given feed-forward."""
+    kinds = {"mamba": _mamba, "feed_forward": feed_forward, "attention": attention}
     yield linear("token_embd.weight", d.vocab_size, d.width, gain=3.0)
     for layer, kind in enumerate(_kinds(d)):
         yield norm(f"blk.{layer}.attn_norm.weight", d.width)
@@ -86,4 +93,4 @@ def _feed_forward(d: Dimensions, prefix: str) -> Iterator[TinyTensor]:
     yield linear(f"{prefix}.ffn_down.weight", d.width, d.ff_width)
 
 
-FAMILY = Family("nemotron_h", _hyper_parameters, _tensors)
+FAMILY = Family("nemotron_h", hybrid_keys, _tensors)

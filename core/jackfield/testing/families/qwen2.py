@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from jackfield.testing.families import Dimensions, Family, HyperParameter, TinyTensor, linear, norm
+from jackfield.testing.families import (
+    Dimensions,
+    Family,
+    HyperParameter,
+    TinyTensor,
+    feed_forward,
+    linear,
+    norm,
+)
 
 __all__ = ["FAMILY"]
 
@@ -40,9 +48,7 @@ def _block(d: Dimensions, prefix: str) -> Iterator[TinyTensor]:
         yield TinyTensor(f"{prefix}.attn_{name}.bias", (width,), 0.3)
     yield linear(f"{prefix}.attn_output.weight", d.width, d.query_width)
     yield norm(f"{prefix}.ffn_norm.weight", d.width)
-    yield linear(f"{prefix}.ffn_gate.weight", d.ff_width, d.width)
-    yield linear(f"{prefix}.ffn_up.weight", d.ff_width, d.width)
-    yield linear(f"{prefix}.ffn_down.weight", d.width, d.ff_width, gain=8.0)
+    yield from feed_forward(prefix, d.width, d.ff_width, gain=8.0)
 
 
 FAMILY = Family("qwen2", _hyper_parameters, _tensors)
