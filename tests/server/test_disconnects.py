@@ -120,6 +120,23 @@ def test_work_that_is_no_generation_ends_with_its_client(make_app: MakeApp) -> N
     asyncio.run(scenario())
 
 
+def test_a_client_that_leaves_within_its_body_is_no_fault(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with served(make_app()) as server:
+            client = await connect(server.port)
+            whole = request_bytes("POST", "/plain/generate", {"prompt": "x" * 100})
+            client.writer.write(whole[:-50])
+            await asyncio.sleep(0.05)
+            client.reset()
+            await eventually(lambda: "left before the answer" in caplog.text)
+
+    with caplog.at_level("INFO", "jackfield"):
+        asyncio.run(scenario())
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_survivors_of_an_abort_get_every_token(make_app: MakeApp) -> None:
     async def scenario() -> None:
         text = " ".join(f"w{index}" for index in range(60))

@@ -11,6 +11,7 @@ from litestar.types import HTTPReceiveMessage, HTTPScope, Receive
 from jackfield.errors import TooLarge
 from jackfield.server.errors import HttpRefusal
 from jackfield.server.guards import headers_named
+from jackfield.server.reader import ClientGone
 from jackfield.server.settings import BodyLimits
 
 __all__ = ["CONVERSATION", "UPLOAD", "BoundedBody", "check_headers"]
@@ -54,7 +55,13 @@ class BoundedBody:
         return self._is_complete
 
     async def receive(self) -> HTTPReceiveMessage:
-        """Return the next message; raise ``TooLarge`` or ``HttpRefusal`` 408 once it is over its bounds."""
+        """Return the next message.
+
+        Raises:
+            TooLarge: The body is over its limit.
+            HttpRefusal: 408, it arrives too slowly.
+            ClientGone: The client left before it was whole.
+        """
         if self._is_complete and self._num_bytes:
             return cast("HTTPReceiveMessage", await self._receive())
         limit = self._limit()
@@ -64,6 +71,8 @@ class BoundedBody:
         if message["type"] == "http.request":
             self._num_bytes += len(message["body"])
             self._is_complete = not message.get("more_body", False)
+        elif not self._is_complete:
+            raise ClientGone
         if self._num_bytes > limit:
             raise _too_large(limit)
         return message
