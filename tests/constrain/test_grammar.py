@@ -159,6 +159,28 @@ def test_a_bad_constraint_is_refused_with_its_reason(grammars: Grammars, kind: A
         grammars.of_text(Constraint(kind, value)).mask()
 
 
+@pytest.mark.parametrize(
+    "said",
+    [{"uniqueItems": True}, {"contains": {"const": 2}}, {"items": {"type": "string", "format": "path"}}],
+)
+def test_what_no_grammar_can_say_is_left_out_of_a_lenient_form_and_told(
+    grammars: Grammars, tokenizer: Tokenizer, said: dict[str, Any]
+):
+    schema = {"type": "array", "items": {"type": "boolean"}, "minItems": 1, "maxItems": 3, **said}
+    with pytest.raises(RequestError, match="cannot be compiled"):
+        grammars.of_text(Constraint("schema", schema))
+    compiled = grammars.of_text(Constraint("schema", schema, lenient=True))
+    assert "not held to all of its schema" in compiled.note
+    answer, is_whole = random_answer(compiled.mask(), tokenizer, seed=1)
+    assert not is_whole or 1 <= len(json.loads(answer)) <= 3
+
+
+def test_a_lenient_form_without_such_words_is_as_strict(grammars: Grammars):
+    assert grammars.of_text(Constraint("schema", {"type": "integer"}, lenient=True)).note == ""
+    with pytest.raises(RequestError, match="look-around"):
+        grammars.of_text(Constraint("schema", {"type": "string", "pattern": "^(?=a)b"}, lenient=True))
+
+
 class Fixed:
     """A mask that always allows the same words of bits."""
 

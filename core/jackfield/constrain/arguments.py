@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-from llguidance import LLMatcher
 from msgspec.structs import replace
 
-from jackfield.constrain.forms import COMPACT, json_grammar
-from jackfield.constrain.limits import LIMITS, check_schema
+from jackfield.constrain.forms import COMPACT, LENIENT, schema_problem
+from jackfield.constrain.limits import check_schema
 from jackfield.service.requests import ToolDefinition
 
 __all__ = ["held_tool"]
@@ -30,10 +28,10 @@ def held_tool(tool: ToolDefinition) -> tuple[ToolDefinition, str]:
     """
     check_schema(tool.parameters, PARAM)
     wanted = _closed({**ANY_OBJECT, **tool.parameters})
-    problem = _problem(wanted, COMPACT)
+    problem = schema_problem(wanted, COMPACT)
     if not problem:
         return replace(tool, parameters=wanted), ""
-    if not _problem(wanted, {**COMPACT, "lenient": True}):
+    if not schema_problem(wanted, LENIENT):
         return replace(tool, parameters=wanted), _note(tool, "all of its schema", problem)
     return replace(tool, parameters=ANY_OBJECT), _note(tool, "its schema", problem)
 
@@ -41,12 +39,6 @@ def held_tool(tool: ToolDefinition) -> tuple[ToolDefinition, str]:
 def _closed(schema: dict[str, Any]) -> dict[str, Any]:
     is_closed = "properties" in schema and not any(word in schema for word in OPENING)
     return {**schema, "type": "object", **({"additionalProperties": False} if is_closed else {})}
-
-
-def _problem(schema: dict[str, Any], options: dict[str, Any]) -> str:
-    grammar = {"grammars": [json_grammar(schema, options)]}
-    message = LLMatcher.validate_grammar(msgspec.json.encode(grammar).decode(), limits=LIMITS)
-    return " ".join(message.split())[:200]
 
 
 def _note(tool: ToolDefinition, what: str, problem: str) -> str:

@@ -9,12 +9,12 @@ import msgspec
 from llguidance import LLMatcher
 from llguidance.gbnf_to_lark import gbnf_to_lark
 
-from jackfield.constrain.limits import MAX_ENUM_VALUES, MAX_GBNF_RULES, check_schema, check_text
+from jackfield.constrain.limits import LIMITS, MAX_ENUM_VALUES, MAX_GBNF_RULES, check_schema, check_text
 from jackfield.errors import RequestError
 from jackfield.service.requests import Constraint
 from jackfield.text.grammars import quoted
 
-__all__ = ["Grammar", "form_grammar", "json_grammar"]
+__all__ = ["COMPACT", "LENIENT", "Grammar", "form_grammar", "held_form", "json_grammar", "schema_problem"]
 
 PARAM = "response_format"
 Grammar = dict[str, Any]
@@ -22,6 +22,9 @@ Grammar = dict[str, Any]
 
 COMPACT = {"whitespace_flexible": False}
 """JSON without optional blanks: a model could spend all its tokens on them."""
+
+LENIENT = {**COMPACT, "lenient": True}
+"""Keywords that no grammar can say are left out."""
 
 AS_WRITTEN = {**COMPACT, "item_separator": ", ?", "key_separator": ": ?", "lenient": True}
 """JSON as models were trained to write it in calls: at most one blank after a comma or a colon.
@@ -39,6 +42,27 @@ def form_grammar(constraint: Constraint) -> Grammar:
     make = MAKERS.get(constraint.kind)
     assert make is not None, constraint.kind
     return make(constraint.value)
+
+
+def held_form(constraint: Constraint) -> tuple[Grammar, str]:
+    """Return the grammar of an answer, and what of a lenient schema had to be left out, in words.
+
+    Raises:
+        RequestError: The constraint is malformed or too large.
+    """
+    form = form_grammar(constraint)
+    problem = schema_problem(constraint.value, COMPACT) if constraint.lenient else ""
+    if not problem or schema_problem(constraint.value, LENIENT):
+        return form, ""
+    note = f"the answer is not held to all of its schema: {problem}"
+    return json_grammar(constraint.value, LENIENT), note
+
+
+def schema_problem(schema: dict[str, Any], options: dict[str, Any]) -> str:
+    """Return why no grammar can say a schema; empty when one can."""
+    grammar = {"grammars": [json_grammar(schema, options)]}
+    message = LLMatcher.validate_grammar(msgspec.json.encode(grammar).decode(), limits=LIMITS)
+    return " ".join(message.split())[:200]
 
 
 def json_grammar(schema: Any, options: dict[str, Any] = COMPACT) -> Grammar:

@@ -14,7 +14,7 @@ import msgspec
 from llguidance import LLMatcher
 
 from jackfield.constrain.arguments import held_tool
-from jackfield.constrain.forms import AS_WRITTEN, Grammar, form_grammar, json_grammar
+from jackfield.constrain.forms import AS_WRITTEN, Grammar, form_grammar, held_form, json_grammar
 from jackfield.constrain.growth import UNKNOWN_GROWTH, largest_growth
 from jackfield.constrain.limits import LIMITS, check_schema
 from jackfield.constrain.masks import GrammarMask
@@ -37,7 +37,7 @@ class CompiledGrammar:
     """A grammar ready for use.
 
     Attributes:
-        note: Which tools are not held to all of their schema, in words.
+        note: Which schemas are not held to in all they say, in words.
     """
 
     matcher: LLMatcher
@@ -136,14 +136,14 @@ class Grammars:
     # ---- compiling ----
 
     def _compiled_text(self, constraint: Constraint) -> CompiledGrammar:
-        form = form_grammar(constraint)
+        form, note = held_form(constraint)
         matchers = self._matchers([form], f"{constraint.kind} constraint", "response_format")
-        return CompiledGrammar(*matchers, self.vocabulary, most_growth=_growth([], form))
+        return CompiledGrammar(*matchers, self.vocabulary, most_growth=_growth([], form), note=note)
 
     def _compiled_chat(self, wanted: Wanted, constraint: Constraint | None) -> CompiledGrammar:
         assert self._format is not None
-        form = form_grammar(constraint) if constraint is not None else None
-        tools, note = _held_tools(wanted.tools)
+        form, form_note = held_form(constraint) if constraint is not None else (None, "")
+        tools, tool_note = _held_tools(wanted.tools)
         writer = GrammarWriter(self.vocabulary.spell)
         self._format.write_grammar(dataclasses.replace(wanted, tools=tools), writer)
         parts = [{"lark_grammar": writer.text()}, *_named(writer, form)]
@@ -158,7 +158,7 @@ class Grammars:
             self.vocabulary,
             closers=closers,
             most_growth=_growth([tool.parameters for tool in tools], form),
-            note=note,
+            note="; ".join(filter(None, [tool_note, form_note])),
         )
 
     def _matchers(self, parts: Sequence[Grammar], what: str, param: str) -> tuple[LLMatcher, LLMatcher]:

@@ -78,12 +78,14 @@ class Constraint(msgspec.Struct, frozen=True):
     """What the answer must look like.
 
     ``json`` is any JSON object, ``schema`` a JSON schema (``value`` is the schema), ``regex``, ``choice``
-    (``value`` is the list), ``lark`` a grammar.
+    (``value`` is the list), ``lark`` a grammar. ``lenient`` leaves out what no grammar can say of a schema, and
+    tells it with the answer's end.
     """
 
     kind: ConstraintKind
     value: Any = None
     name: str = ""
+    lenient: bool = False
 
 
 class Sampling(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -230,7 +230,7 @@ def _constraint(wanted: str | dict[str, Any] | None) -> Constraint | None:
     if not wanted:
         return None
     if isinstance(wanted, dict):
-        return Constraint(kind="schema", value=wanted, name="format")
+        return Constraint(kind="schema", value=wanted, name="format", lenient=True)
     if wanted != "json":
         raise RequestError(f"format is {wanted!r}, expected 'json' or a JSON schema", param="format")
     return Constraint(kind="json")
