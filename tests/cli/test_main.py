@@ -38,6 +38,29 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert f"usage: jackfield {name}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--prot", "1"], "unrecognized arguments: --prot 1"),
+        (["--port", "x"], "argument --port: invalid int value: 'x'"),
+    ],
+)
+def test_a_wrong_flag_ends_in_one_sentence(
+    flags: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as end:
+        main(["serve", *flags])
+    assert end.value.code == 2
+    assert (
+        capsys.readouterr().err == f"jackfield serve: {complaint}; jackfield serve --help lists the options\n"
+    )
+
+
+def test_a_folder_of_models_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["serve", "--model-dir", str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err.endswith("none', expected a folder of GGUF files\n")
+
+
 @pytest.mark.parametrize("name", ["serve", "chat", "run"])
 def test_where_no_model_comes_along_one_sentence_says_what_to_pass(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

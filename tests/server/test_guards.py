@@ -236,6 +236,11 @@ def test_every_origin_is_named_back_when_the_operator_says_so(open_client: Any) 
         ({"api_keys": ("",)}, "an API key is empty"),
         ({"api_keys": ("schlüssel",)}, "use printable ASCII"),
         ({"port": 70000}, "port 70000 does not exist"),
+        ({"port": 11434, "extra_ports": (11434,)}, "port 11434 is named twice"),
+        ({"drain_s": -1.0}, "drain_s is -1.0, expected at least 0"),
+        ({"drain_s": float("nan")}, "drain_s is nan"),
+        ({"allow_hosts": ("http://box",)}, "allowed host 'http://box' is no name"),
+        ({"allow_hosts": ("box:5000",)}, "without scheme and port"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any], reason: str) -> None:
@@ -245,7 +250,12 @@ def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any], rea
 
 @pytest.mark.parametrize(
     "settings",
-    [{"host": "0.0.0.0", "api_keys": ("k",)}, {"host": "0.0.0.0", "insecure": True}, {"host": "::1"}],
+    [
+        {"host": "0.0.0.0", "api_keys": ("k",)},
+        {"host": "0.0.0.0", "insecure": True},
+        {"host": "::1", "allow_hosts": ("box.local", "fe80::1", "[fe80::1]", "10.0.0.1")},
+        {"host": "localhost", "port": 0, "extra_ports": (0,)},
+    ],
 )
 def test_settings_that_can_be_meant_are_taken(settings: dict[str, Any]) -> None:
     assert ServerSettings(**settings).host == settings["host"]

@@ -7,6 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+from typing import NoReturn
 
 from jackfield import __version__
 from jackfield.errors import JackfieldError, did_you_mean
@@ -48,7 +49,7 @@ def _run_command(name: str, arguments: list[str]) -> int:
         print(_overview(), file=sys.stderr)
         return EXIT_USAGE
     command: ModuleType = importlib.import_module(f"jackfield.cli.{name}")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"jackfield {name}",
         description=command.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -63,6 +64,13 @@ def _run_command(name: str, arguments: list[str]) -> int:
         return EXIT_USAGE
     except KeyboardInterrupt:
         return 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one sentence, without the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}; {self.prog} --help lists the options\n")
 
 
 def _overview() -> str:

@@ -59,6 +59,7 @@ def execute(arguments: argparse.Namespace) -> int:
         host = Host()
         model = model_file(model, host)
     config = msgspec.structs.replace(engine_config(arguments, model), model_dir=arguments.model_dir)
+    config.check()
     with EarlyEngine(config) if model else contextlib.nullcontext() as early:
         from jackfield.cli.serving import serve_model
 

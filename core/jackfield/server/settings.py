@@ -12,6 +12,7 @@ from jackfield.errors import ConfigError
 __all__ = ["BodyLimits", "ServerSettings", "StreamTimes", "UploadLimits", "is_loopback"]
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
+HOST_NAME = re.compile(r"\[?[0-9a-fA-F:.]*:[0-9a-fA-F:.]*\]?|[^:\[\]@/\s]+")
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+")
 
 
@@ -114,7 +115,13 @@ class ServerSettings:
         for port in (self.port, *self.extra_ports):
             if not 0 <= port <= 65535:
                 raise ConfigError(f"port {port!r} does not exist; choose one from 0 to 65535")
+        chosen = [port for port in (self.port, *self.extra_ports) if port]
+        if len(set(chosen)) < len(chosen):
+            raise ConfigError(f"port {chosen[0]} is named twice; choose another for the second listener")
+        if not self.drain_s >= 0:
+            raise ConfigError(f"drain_s is {self.drain_s}, expected at least 0 seconds")
         self._check_keys()
+        self._check_names()
         self._check_origins()
 
     def _check_keys(self) -> None:
@@ -127,6 +134,13 @@ class ServerSettings:
                 f"listening on {self.host!r} opens the server to the network without a key;"
                 " set one with --api-key, or accept it with --insecure"
             )
+
+    def _check_names(self) -> None:
+        for name in self.allow_hosts:
+            if not HOST_NAME.fullmatch(name):
+                raise ConfigError(
+                    f"allowed host {name!r} is no name that a Host header can have; give it without scheme and port"
+                )
 
     def _check_origins(self) -> None:
         for origin in self.cors_origins:

@@ -90,6 +90,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
                 )
         if self.page_size < 16 or self.page_size % 16:
             raise ConfigError(f"page_size is {self.page_size!r}, expected a multiple of 16")
+        if self.model_dir is not None and not Path(self.model_dir).is_dir():
+            raise ConfigError(f"model_dir is {self.model_dir!r}, expected a folder of GGUF files")
         for name, least in _LEAST.items():
             value: int | None = getattr(self, name)
             if value is not None and value < least:
