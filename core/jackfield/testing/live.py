@@ -14,6 +14,14 @@ from litestar import Litestar
 __all__ = ["LiveServer"]
 
 START_S = 10.0
+TICK_S = 0.005
+
+
+class _Server(uvicorn.Server):
+    async def main_loop(self) -> None:
+        """Look often whether to end: uvicorn looks ten times a second, and a test run ends hundreds of servers."""
+        while not await self.on_tick(0):
+            await asyncio.sleep(TICK_S)
 
 
 class LiveServer:
@@ -25,7 +33,7 @@ class LiveServer:
         config = uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=1
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
         self._thread = threading.Thread(target=self._run, name="live-server", daemon=True)
 
     def _run(self) -> None:
