@@ -19,7 +19,7 @@ from jackfield_backends.cpu.kernel import arg, kernel_family, load_i64, routine
 from jackfield_backends.cpu.lowering import Lowering, lowers
 from jackfield_backends.cpu.simd import fma, load_f32x16, load_i32, splat, store_first
 
-__all__ = ["convolve"]
+__all__ = []
 
 F0 = np.float32(0)
 SMALLEST, LARGEST = 64, 1024  # channels of a stretch: long enough to be fetched early, enough for all threads

@@ -46,7 +46,7 @@ from jackfield_backends.cpu.simd import (
     tanh,
 )
 
-__all__ = ["gated", "gelu", "relu2"]
+__all__ = ["gated", "relu2"]
 
 COLUMNS = 256  # a stretch: small enough to share a single row, large enough to hide the division
 F0, F1, HALF = np.float32(0), np.float32(1), np.float32(0.5)

@@ -33,7 +33,7 @@ from jackfield_backends.cpu.simd import (
     store_first,
 )
 
-__all__ = ["PLAIN", "unpacker"]
+__all__ = ["PLAIN"]
 
 F0 = np.float32(0)
 TILE, STRETCH = 16, 256  # rows and columns of soft_embed whose sums stay in the cache

@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from jackfield_backends.cpu.lowering import Lowering, TensorPlace
 
 __all__ = [
-    "component_kernels",
     "lower_linears",
     "multiply_chunk",
     "reads_activation",

@@ -23,7 +23,7 @@ from jackfield_backends.cpu.experts import lower_experts
 from jackfield_backends.cpu.linear import lower_linears
 from jackfield_backends.cpu.lowering import LOWERERS, Lowerer, Lowering
 
-__all__ = ["BACKEND", "lower_ops", "lowerer_of"]
+__all__ = ["lower_ops"]
 
 BACKEND = "cpu"
 FAMILIES = (

@@ -38,7 +38,7 @@ from jackfield_backends.cpu.table import Argument, Call, Origin
 from jackfield_backends.cpu.tables import StepTables
 
 __all__ = [
-    "LOWERERS", "ROW_TILE", "KvPlace", "Lowerer", "Lowering", "OutputCopy", "Places", "PythonCall", "StatePlace",
+    "LOWERERS", "KvPlace", "Lowerer", "Lowering", "OutputCopy", "Places", "PythonCall", "StatePlace",
     "TensorPlace", "buffer_bytes", "lowers", "max_rows",
 ]  # fmt: skip
 

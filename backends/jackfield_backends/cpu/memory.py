@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from jackfield.errors import OutOfMemory
 
-__all__ = ["ALIGNMENT", "Arena", "aligned", "aligned_bytes"]
+__all__ = ["ALIGNMENT", "Arena", "aligned"]
 
 ALIGNMENT = 64  # a cache line, and the widest vector
 Scalar = TypeVar("Scalar", bound=np.generic)

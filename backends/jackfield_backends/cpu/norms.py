@@ -26,7 +26,7 @@ from jackfield_backends.cpu.simd import (
     total,
 )
 
-__all__ = ["sum_of_squares"]
+__all__ = []
 
 
 @routine

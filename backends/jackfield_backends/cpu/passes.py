@@ -13,7 +13,7 @@ from jackfield.program import Buffer, Op
 from jackfield.program.ops import Add, Linear
 from jackfield_backends.cpu.fused import LinearAdd
 
-__all__ = ["PASSES", "add_residuals", "rewrite"]
+__all__ = ["add_residuals", "rewrite"]
 
 Pass = Callable[[Sequence[Op], Sequence[Buffer]], list[Op]]
 

@@ -14,7 +14,7 @@ from jackfield.program.ops import Activate, Add, AddBias, Glu, Mul, Scale, Softc
 from jackfield_backends.cpu.fused import LinearAdd
 from jackfield_backends.cpu.memory import aligned
 
-__all__ = ["IN_PLACE", "Block", "Plan", "Span", "buffer_spans", "make_plan", "place_blocks"]
+__all__ = ["Block", "Plan", "Span", "buffer_spans", "make_plan", "place_blocks"]
 
 IN_PLACE: Mapping[type[Op], str] = {
     Activate: "x", Add: "x", AddBias: "x", Glu: "gate", Mul: "x", Scale: "x", Softcap: "x", LinearAdd: "residual",

@@ -32,7 +32,7 @@ from jackfield_backends.cpu.simd import (
 )
 from jackfield_backends.cpu.table import Call
 
-__all__ = ["rotation_table"]
+__all__ = []
 
 
 @kernel

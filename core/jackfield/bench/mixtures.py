@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["MIXTURES", "tensor_types"]
+__all__ = ["tensor_types"]
 
 MIXTURES = {"Q4_K_M": "Q4_K", "Q5_K_M": "Q5_K"}
 """The format of the bulk; some tensors are Q6_K."""

@@ -25,7 +25,7 @@ from jackfield.host import Host
 from jackfield.program import Program
 from jackfield.service.config import KV_TYPES
 
-__all__ = ["Prompt", "add_arguments", "execute", "read_prompts", "run"]
+__all__ = ["Prompt", "add_arguments", "execute", "run"]
 
 FLOATS = frozenset({"F32", "F16", "BF16"})
 Arrays = dict[str, Any]  # what numpy.savez takes

@@ -22,11 +22,6 @@ class BlockFormat:
     block_elements: int
     block_bytes: int
 
-    @property
-    def bits_per_weight(self) -> float:
-        """Storage cost of one element."""
-        return self.block_bytes * 8 / self.block_elements
-
     def num_bytes(self, num_elements: int) -> int:
         """Return the size of that many elements, which fill whole blocks."""
         return num_elements // self.block_elements * self.block_bytes

@@ -112,7 +112,6 @@ class NumberArray(Sequence["int | float | bool"]):
     """An array of numbers of one type."""
 
     def __init__(self, raw: bytes, element_type: int) -> None:
-        self._element_type = element_type
         numbers: npt.NDArray[np.generic] = np.frombuffer(raw, np.dtype(_NUMBERS[element_type]))
         self._numbers = numbers.view(np.bool_) if element_type == BOOL else numbers
 

@@ -14,7 +14,7 @@ from jackfield.server.reader import OpenStreams
 from jackfield.service.contract import Service
 from jackfield.service.status import ServiceStatus
 
-__all__ = ["DEAD_AFTER_S", "health_handlers", "is_healthy"]
+__all__ = ["health_handlers"]
 
 DEAD_AFTER_S = 10.0
 STATES = ("starting", "ready", "loading", "restarting", "stopped", "failed")

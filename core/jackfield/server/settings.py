@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jackfield.errors import ConfigError
 
-__all__ = ["BodyLimits", "ServerSettings", "StreamTimes", "UploadLimits", "is_loopback"]
+__all__ = ["BodyLimits", "ServerSettings", "StreamTimes", "UploadLimits"]
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 HOST_NAME = re.compile(r"\[?[0-9a-fA-F:.]*:[0-9a-fA-F:.]*\]?|[^:\[\]@/\s]+")

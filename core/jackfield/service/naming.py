@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jackfield.errors import NotFound, RequestError
 
-__all__ = ["match_model", "names_model"]
+__all__ = ["match_model"]
 
 EXTENSION = ".gguf"
 LATEST = ":latest"

@@ -90,11 +90,6 @@ class Outbox:
             self._signal.notify()
         self._thread.join(timeout_s)
 
-    @property
-    def num_streams(self) -> int:
-        """Streams that are not over."""
-        return len(self._streams)
-
     def _wake(self, stream: int) -> None:
         with self._signal:
             if stream in self._streams:

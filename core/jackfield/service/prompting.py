@@ -28,7 +28,6 @@ class Prompt:
         tail: What the template wrote after the conversation; tells whether thinking is open.
         is_chat: Whether a template made it, so that the format's parser reads the output.
         is_continued: Whether the output goes on in the middle of a text.
-        num_spliced: Leading tokens taken from an earlier generation as they were.
         note: What was changed to make it fit, one sentence.
     """
 
@@ -37,7 +36,6 @@ class Prompt:
     tail: str = ""
     is_chat: bool = False
     is_continued: bool = False
-    num_spliced: int = 0
     note: str = ""
     digest: ConversationDigest | None = field(default=None, compare=False)
 
@@ -213,7 +211,6 @@ def _splice_at(
         text=rendered.text.replace(mark, messages[index].content),
         tail=rendered.tail,
         is_chat=True,
-        num_spliced=len(kept),
         digest=digest,
     )
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["CONTROL_TOKENS", "VISIBLE_TOKENS", "TinyVocabulary", "byte_level", "sentence_pieces"]
+__all__ = ["CONTROL_TOKENS", "TinyVocabulary", "byte_level", "sentence_pieces"]
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 

@@ -24,8 +24,8 @@ USER, ANSWER, SYSTEM, RESULT, THOUGHT = (
     "probe-result",
     "probe-why",
 )
-TOOL, OTHER_TOOL, KEY, VALUE = "probe_tool", "probe_other", "probe_key", "probe_value"
-CALL_IDS = ("probe0001", "probe0002")  # nine characters, which Mistral's templates insist on
+TOOL, KEY, VALUE = "probe_tool", "probe_key", "probe_value"
+CALL_ID = "probe0001"  # nine characters, which Mistral's templates insist on
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,6 @@ class TemplateCapabilities:
     takes_tools: bool = False
     takes_calls: bool = False
     string_arguments: bool = False
-    parallel_calls: bool = False
     takes_results: bool = False
     folds_results: bool = False
     reasoning: ReasoningStyle = ""
@@ -104,7 +103,6 @@ class _Probe:
             takes_tools=self._shows([_user(USER)], [TOOL], [_tool(TOOL)]),
             takes_calls=objects or strings,
             string_arguments=strings and not objects,
-            parallel_calls=self._shows(_exchange(self._arguments, TOOL, OTHER_TOOL), [TOOL, OTHER_TOOL]),
             takes_results=takes_results,
             folds_results=not takes_results and "tool_responses" in self._source,
             reasoning=self._reasoning(),
@@ -180,17 +178,11 @@ def _tool(name: str) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name, "description": "", "parameters": parameters}}
 
 
-def _exchange(arguments: object, *names: str) -> list[dict[str, Any]]:
-    """Return a conversation with calls and their results."""
-    pairs = list(zip(CALL_IDS, names or (TOOL,), strict=False))
-    calls = [
-        {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
-        for call_id, name in pairs
-    ]
-    results = [
-        {"role": "tool", "tool_call_id": call_id, "name": name, "content": RESULT} for call_id, name in pairs
-    ]
-    return [_user(USER), {**_assistant(""), "tool_calls": calls}, *results]
+def _exchange(arguments: object) -> list[dict[str, Any]]:
+    """Return a conversation with a call and its result."""
+    call = {"id": CALL_ID, "type": "function", "function": {"name": TOOL, "arguments": arguments}}
+    result = {"role": "tool", "tool_call_id": CALL_ID, "name": TOOL, "content": RESULT}
+    return [_user(USER), {**_assistant(""), "tool_calls": [call]}, result]
 
 
 def _with_reasoning(message: dict[str, Any], style: ReasoningStyle) -> dict[str, Any]:

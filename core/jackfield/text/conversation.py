@@ -12,7 +12,7 @@ from jackfield.service.requests import Message, ToolCall, ToolDefinition
 from jackfield.text.capabilities import TemplateCapabilities
 from jackfield.text.portable import portable
 
-__all__ = ["arguments_object", "template_messages", "template_tools"]
+__all__ = ["template_messages", "template_tools"]
 
 
 def template_tools(tools: Sequence[ToolDefinition]) -> list[dict[str, Any]] | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from jackfield.service.requests import ToolDefinition
 from jackfield.text.grammars import FORM, GrammarWriter, Wanted, quoted
 
-__all__ = ["SPACE", "TaggedGrammar", "either", "json_call", "some"]
+__all__ = ["SPACE", "TaggedGrammar", "either", "json_call"]
 
 SPACE = r"/[ \n]{1,2}/"
 """What models put between parts; bounded, for they could go on with it."""

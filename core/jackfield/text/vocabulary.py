@@ -20,14 +20,7 @@ from jackfield.text.contract import SpecialTokens
 if TYPE_CHECKING:
     from jackfield.gguf import Metadata
 
-__all__ = [
-    "MAX_TOKEN_CHARS",
-    "TokenType",
-    "Vocabulary",
-    "VocabularyDefaults",
-    "byte_of",
-    "read_vocabulary",
-]
+__all__ = ["TokenType", "Vocabulary", "VocabularyDefaults", "byte_of", "read_vocabulary"]
 
 log = logging.getLogger(__name__)
 

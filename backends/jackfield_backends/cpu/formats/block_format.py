@@ -13,16 +13,7 @@ from jackfield.gguf import BLOCK_FORMATS
 from jackfield_backends.cpu import instructions
 from jackfield_backends.cpu.emit import I8, I16, Value, join, vector_of
 
-__all__ = [
-    "SUB_BLOCK",
-    "BlockFormat",
-    "duplicated",
-    "half",
-    "halves_at",
-    "nibbles",
-    "shifted",
-    "split_nibbles",
-]
+__all__ = ["BlockFormat", "duplicated", "half", "halves_at", "nibbles", "shifted", "split_nibbles"]
 
 SUB_BLOCK = 32
 

@@ -23,7 +23,7 @@ from jackfield_backends.cpu.emit import (
 from jackfield_backends.cpu.formats.block_format import BlockFormat, duplicated, half, halves_at, nibbles
 from jackfield_backends.cpu.instructions import in_force
 
-__all__ = ["FORMATS", "IQ4_LEVELS", "MXFP4_LEVELS"]
+__all__ = ["FORMATS", "IQ4_LEVELS"]
 
 # the sixteen levels of IQ4_NL and IQ4_XS, and of the 4-bit floats in halves
 IQ4_LEVELS = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)

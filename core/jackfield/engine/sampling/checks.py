@@ -11,7 +11,7 @@ import numpy.typing as npt
 from jackfield.errors import RequestError
 from jackfield.service.requests import Sampling
 
-__all__ = ["check_ids", "check_sampling", "token_array"]
+__all__ = ["check_sampling", "token_array"]
 
 LOWEST = {
     "temperature": 0.0,

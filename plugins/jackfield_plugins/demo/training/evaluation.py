@@ -17,7 +17,7 @@ from jackfield.service.thread import ThreadService
 from jackfield_plugins.demo.training.dialogue import Check, Sample
 from jackfield_plugins.demo.training.mixture import SKILLS, held_out_samples
 
-__all__ = ["Answer", "Score", "answers", "evaluate", "held_out_questions"]
+__all__ = ["Answer", "Score", "evaluate", "held_out_questions"]
 
 MAX_TOKENS = 400
 AT_ONCE = 16

@@ -14,7 +14,7 @@ from typing import Any
 
 from jackfield_plugins.demo.training.dialogue import Message, Sample
 
-__all__ = ["CHAT_TEMPLATE", "END_OF_TEXT", "Segment", "answer_text", "rendered", "template_message"]
+__all__ = ["CHAT_TEMPLATE", "END_OF_TEXT", "Segment", "rendered", "template_message"]
 
 CHAT_TEMPLATE = (Path(__file__).parent / "chat_template.jinja").read_text(encoding="utf-8")
 START, END, END_OF_TEXT = "<|im_start|>", "<|im_end|>", "<|endoftext|>"

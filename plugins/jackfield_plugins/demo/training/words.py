@@ -7,7 +7,7 @@ from random import Random
 
 __all__ = [
     "ANIMALS", "CITIES", "COLOURS", "COMPANIES", "FIRST_NAMES", "FOODS", "HOBBIES", "JOBS", "NOUNS", "PETS",
-    "PRODUCTS", "SURNAMES", "VERBS", "a", "code", "coined", "email", "joined", "name", "phone", "place",
+    "PRODUCTS", "SURNAMES", "a", "code", "coined", "email", "joined", "name", "phone", "place",
 ]  # fmt: skip
 
 FIRST_NAMES = (
@@ -94,7 +94,6 @@ NOUNS = (
     " egg fish gate hat ink jar knife leaf map net oak paper road sand tower urn vase wheel book chair lamp cloud star"
     " train bottle button carpet dinner empire farmer hotel iron juice king lake mouse night office piano rope ship"
 ).split()
-VERBS = "walk sing read write cook run swim dance paint jump build carry climb draw drink eat find fly help learn".split()
 
 _ONSETS = "b br ch d dr f fl g gr h j k kl l m n p pr qu r s sh st t th tr v w y z".split()
 _VOWELS = "a e i o u ai ea ee oo ou a e i o u".split()

@@ -28,7 +28,7 @@ from jackfield_plugins.demo.training.words import (
     place,
 )  # fmt: skip
 
-__all__ = ["distractor", "recall", "told"]
+__all__ = ["recall", "told"]
 
 
 @dataclass(frozen=True)

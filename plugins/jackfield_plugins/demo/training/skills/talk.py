@@ -7,7 +7,7 @@ from random import Random
 from jackfield_plugins.demo.training.dialogue import Exchange, Sample, phrase, sloppy
 from jackfield_plugins.demo.training.words import HOBBIES, name
 
-__all__ = ["JOKES", "small_talk", "talk"]
+__all__ = ["small_talk", "talk"]
 
 JOKES = [line.split("|") for line in """
 Why did the scarecrow win a prize?|Because he was outstanding in his field.|scarecrow

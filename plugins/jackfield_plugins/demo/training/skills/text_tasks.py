@@ -19,7 +19,7 @@ from jackfield_plugins.demo.training.words import (
     joined,
 )  # fmt: skip
 
-__all__ = ["text_task", "text_tasks"]
+__all__ = ["text_tasks"]
 
 EMOJI = "😀 😂 🎉 ❤️ 🔥 🌍 🚀 🐱 🐶 🍕 ☕ 🌞 🌧️ ⭐ 👍 🙏 🎵 📚 🏠 ✅ 🌈 🦊 🐼 🍎 🎂".split()
 FOREIGN = (

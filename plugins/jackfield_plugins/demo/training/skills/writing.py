@@ -7,7 +7,7 @@ from random import Random
 from jackfield_plugins.demo.training.dialogue import Exchange, Sample, phrase
 from jackfield_plugins.demo.training.words import COLOURS, FOODS, NOUNS, a, coined, joined, name, place
 
-__all__ = ["plain_text", "story", "writing"]
+__all__ = ["plain_text", "writing"]
 
 HEROES = "dragon fox mouse robot princess boy girl rabbit bear wizard sailor farmer cat dog owl knight turtle astronaut baker gardener".split()
 TRAITS = "small brave curious lonely clever shy old young kind hungry lazy cheerful quiet".split()
