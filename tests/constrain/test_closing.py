@@ -13,28 +13,12 @@ import pytest
 
 from jackfield.constrain.grammar import Grammars
 from jackfield.constrain.masks import GrammarMask
-from jackfield.gguf import open_checkpoint
-from jackfield.host import Host
 from jackfield.service.requests import Constraint
-from jackfield.testing.tiny import make_checkpoint
 from jackfield.text.contract import Tokenizer
 from jackfield.text.json_prefix import JsonPrefix
 
 NUM_SCHEMAS = 5_000 if os.environ.get("JACKFIELD_LONG_TESTS") else 500
 LIMITS = (3, 12, 24, 48, 96)
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    path = make_checkpoint(tmp_path_factory.mktemp("models") / "tiny.gguf", "qwen3")
-    with open_checkpoint(path) as checkpoint:
-        made: Tokenizer = Host().tokenizer("gpt2").load()(checkpoint.metadata)
-        return made
-
-
-@pytest.fixture(scope="module")
-def grammars(tokenizer: Tokenizer) -> Grammars:
-    return Grammars(tokenizer)
 
 
 def pick(mask: GrammarMask, logits: np.ndarray) -> int:

@@ -19,26 +19,10 @@ from jackfield.constrain.limits import MAX_DEPTH
 from jackfield.constrain.masks import GrammarMask
 from jackfield.constrain.strict_schema import strict_schema_problems
 from jackfield.errors import RequestError
-from jackfield.gguf import open_checkpoint
-from jackfield.host import Host
 from jackfield.service.requests import Constraint
-from jackfield.testing.tiny import make_checkpoint
 from jackfield.text.contract import Tokenizer
 
 MOST_TOKENS = 400
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    path = make_checkpoint(tmp_path_factory.mktemp("models") / "tiny.gguf", "qwen3")
-    with open_checkpoint(path) as checkpoint:
-        made: Tokenizer = Host().tokenizer("gpt2").load()(checkpoint.metadata)
-        return made
-
-
-@pytest.fixture(scope="module")
-def grammars(tokenizer: Tokenizer) -> Grammars:
-    return Grammars(tokenizer)
 
 
 def allowed_ids(mask: Any, tokenizer: Tokenizer) -> np.ndarray:

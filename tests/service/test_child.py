@@ -25,7 +25,7 @@ from jackfield.service.contract import Service
 from jackfield.service.engine_spawn import EarlyEngine
 from jackfield.service.events import Event, Finished, TextDelta
 from jackfield.service.requests import Message
-from jackfield.testing.stage import collect, ending_of, error_of, make_request, text_of
+from jackfield.testing.stage import collect, ending_of, error_of, make_request, run_service, text_of
 
 R = TypeVar("R")
 COMMAND = (sys.executable, "-P", "-m", "jackfield.testing.scripted_process")
@@ -35,19 +35,8 @@ FILE = "scripted.gguf"
 def run(use: Callable[[ChildService], Awaitable[R]], model: str = FILE, **config: Any) -> R:
     """Start a service, await ``use`` of it, stop it."""
 
-    async def session() -> R:
-        service = ChildService(
-            EngineConfig(model=model, models=["other.gguf", "bad.gguf", "slow.gguf"], **config),
-            Host(installed=False),
-            command=COMMAND,
-        )
-        await service.start()
-        try:
-            return await use(service)
-        finally:
-            await service.stop(0.0)
-
-    return asyncio.run(session())
+    settings = EngineConfig(model=model, models=["other.gguf", "bad.gguf", "slow.gguf"], **config)
+    return run_service(ChildService(settings, Host(installed=False), command=COMMAND), use)
 
 
 def pid_of(service: ChildService) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import math
 from collections.abc import Awaitable, Callable
@@ -21,6 +20,7 @@ from jackfield.service.contract import Embedding
 from jackfield.service.hosting import HostedModel
 from jackfield.service.opening import open_model
 from jackfield.service.thread import ThreadService
+from jackfield.testing.stage import run_service
 from jackfield.testing.tiny import make_checkpoint
 
 R = TypeVar("R")
@@ -38,16 +38,8 @@ def serve(
         model = open_model(config, host, progress)
         return dataclasses.replace(model, info=_with_pooling(model, pooling))
 
-    async def session() -> R:
-        settings = EngineConfig(model=str(path), backend="reference", context_length=64, **config)
-        service = ThreadService(settings, opener=opened)
-        await service.start()
-        try:
-            return await use(service)
-        finally:
-            await service.stop(0.0)
-
-    return asyncio.run(session())
+    settings = EngineConfig(model=str(path), backend="reference", context_length=64, **config)
+    return run_service(ThreadService(settings, opener=opened), use)
 
 
 def _with_pooling(model: HostedModel, pooling: str | None) -> Any:

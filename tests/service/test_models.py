@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +16,15 @@ from jackfield.service.contract import Service
 from jackfield.service.events import Admitted, Event
 from jackfield.service.requests import GenerationRequest, Message
 from jackfield.service.thread import ThreadService
-from jackfield.testing.stage import collect, ending_of, error_of, make_request, text_of, thinking_of
+from jackfield.testing.stage import (
+    collect,
+    ending_of,
+    error_of,
+    make_request,
+    run_service,
+    text_of,
+    thinking_of,
+)
 from jackfield.testing.tiny import make_checkpoint
 
 R = TypeVar("R")
@@ -28,22 +35,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_checkpoint(tmp_path_factory.mktemp("models") / "tiny.gguf", "qwen3", context_length=2048)
 
 
-def run(service: Service, use: Callable[[Service], Awaitable[R]]) -> R:
-    async def session() -> R:
-        await service.start()
-        try:
-            return await use(service)
-        finally:
-            await service.stop(0.0)
-
-    return asyncio.run(session())
-
-
 def ask(service: Service, *requests: GenerationRequest) -> list[list[Event]]:
     async def use(service: Service) -> list[list[Event]]:
         return [await collect(service, request) for request in requests]
 
-    return run(service, use)
+    return run_service(service, use)
 
 
 def make(model: Path, backend: str = "reference", **fields: object) -> EngineConfig:
@@ -76,7 +72,7 @@ def test_second_turn_meets_nearly_all_of_the_first_in_the_cache(model: Path) -> 
         assert isinstance(admitted, Admitted)
         return admitted.num_cached_tokens, shared
 
-    cached, shared = run(ThreadService(make(model), Host()), use)
+    cached, shared = run_service(ThreadService(make(model), Host()), use)
     assert cached >= 0.95 * shared
 
 
@@ -90,7 +86,7 @@ def test_answers_are_the_same_alone_and_together(model: Path) -> None:
         return [text_of(events) for events in await asyncio.gather(*[collect(service, r) for r in requests])]
 
     alone = [text_of(events) for events in ask(ThreadService(make(model), Host()), *requests)]
-    assert run(ThreadService(make(model), Host()), together) == alone
+    assert run_service(ThreadService(make(model), Host()), together) == alone
 
 
 def test_cancels_give_every_page_back(model: Path) -> None:
@@ -110,7 +106,7 @@ def test_cancels_give_every_page_back(model: Path) -> None:
             await asyncio.sleep(0.01)
         raise AssertionError(service.status())
 
-    run(ThreadService(make(model, queue_limit=100), Host()), use)
+    run_service(ThreadService(make(model, queue_limit=100), Host()), use)
 
 
 def test_overflow_is_refused_before_anything_runs(model: Path) -> None:
@@ -146,7 +142,7 @@ def test_vectors_have_length_one(model: Path) -> None:
         [embedding] = await service.embed(["a few words"], truncate=False)
         return sum(value * value for value in embedding.values)
 
-    assert run(ThreadService(make(model), Host()), use) == pytest.approx(1.0, rel=1e-4)
+    assert run_service(ThreadService(make(model), Host()), use) == pytest.approx(1.0, rel=1e-4)
 
 
 def test_other_file_takes_over_and_a_bad_one_does_not(model: Path, tmp_path: Path) -> None:
@@ -165,7 +161,7 @@ def test_other_file_takes_over_and_a_bad_one_does_not(model: Path, tmp_path: Pat
         assert service.available_models() == ["tiny.gguf", "other.gguf", "damaged.gguf"]
         assert ending_of(await collect(service, make_request(model="other", user="Hi"))).reason == "stop"
 
-    run(ThreadService(config, Host()), use)
+    run_service(ThreadService(config, Host()), use)
 
 
 def test_missing_file_is_one_clear_error(tmp_path: Path) -> None:

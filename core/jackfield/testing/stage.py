@@ -33,6 +33,7 @@ __all__ = [
     "ending_of",
     "error_of",
     "make_request",
+    "run_service",
     "saying",
     "text_of",
     "thinking_of",
@@ -40,6 +41,7 @@ __all__ = [
 
 FILE = "scripted.gguf"
 R = TypeVar("R")
+S = TypeVar("S", bound=Service)
 
 
 def saying(text: str) -> Script:
@@ -61,6 +63,19 @@ def make_request(**fields: Any) -> GenerationRequest:
 async def collect(service: Service, request: GenerationRequest) -> list[Event]:
     """Return all events of a request."""
     return [event async for event in service.generate(request)]
+
+
+def run_service(service: S, use: Callable[[S], Awaitable[R]]) -> R:
+    """Start a service, await ``use`` of it, stop it."""
+
+    async def session() -> R:
+        await service.start()
+        try:
+            return await use(service)
+        finally:
+            await service.stop(0.0)
+
+    return asyncio.run(session())
 
 
 def text_of(events: list[Event], choice: int = 0) -> str:
@@ -121,16 +136,7 @@ class Stage:
 
     def run(self, use: Callable[[ThreadService], Awaitable[R]]) -> R:
         """Start a service, await ``use`` of it, stop it."""
-
-        async def session() -> R:
-            service = self.make_service()
-            await service.start()
-            try:
-                return await use(service)
-            finally:
-                await service.stop(0.0)
-
-        return asyncio.run(session())
+        return run_service(self.make_service(), use)
 
     def ask(self, *requests: GenerationRequest) -> list[list[Event]]:
         """Return the events of each request; one follows the other."""
