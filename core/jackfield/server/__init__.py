@@ -12,10 +12,13 @@ from jackfield.server.errors import ErrorSurface, HttpRefusal, presentable
 from jackfield.server.limits import CONVERSATION, UPLOAD
 from jackfield.server.rail import Identity, ProtocolRoutes, Rail, SharedRoute
 from jackfield.server.settings import BodyLimits, ServerSettings, StreamTimes, UploadLimits
+from jackfield.server.sse import EVENT_STREAM, SSE_COMMENT, sse
 from jackfield.server.streaming import ClientGone, Frames, collect, open_stream, while_connected
 
 __all__ = [
     "CONVERSATION",
+    "EVENT_STREAM",
+    "SSE_COMMENT",
     "UPLOAD",
     "BodyLimits",
     "ClientGone",
@@ -38,5 +41,6 @@ __all__ = [
     "open_stream",
     "presentable",
     "read_body",
+    "sse",
     "while_connected",
 ]

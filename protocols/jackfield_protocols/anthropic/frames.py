@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from jackfield.errors import JackfieldError
+from jackfield.server import EVENT_STREAM, sse
 from jackfield.service.events import (
     Admitted,
     CanvasPreview,
@@ -38,7 +39,7 @@ class MessageEvents:
         hides_thinking: ``thinking.display`` is "omitted": of a thought only its signature is sent.
     """
 
-    media_type = "text/event-stream"
+    media_type = EVENT_STREAM
 
     def __init__(self, *, hides_thinking: bool = False) -> None:
         self._hides_thinking = hides_thinking
@@ -178,7 +179,7 @@ class MessageAnswer:
 
 
 def _sse(kind: str, **fields: Any) -> bytes:
-    return f"event: {kind}\ndata: ".encode() + msgspec.json.encode({"type": kind, **fields}) + b"\n\n"
+    return sse({"type": kind, **fields}, kind)
 
 
 def _message(model: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from jackfield.errors import JackfieldError
+from jackfield.server import EVENT_STREAM, SSE_COMMENT, sse
 from jackfield.service.events import (
     Admitted,
     Event,
@@ -30,7 +31,7 @@ NANOSECONDS_PER_MS = 1_000_000
 class CompletionFrames:
     """Turns one request's events into Server-Sent Events; the last one has ``stop`` and the figures."""
 
-    media_type = "text/event-stream"
+    media_type = EVENT_STREAM
 
     def __init__(self, wanted: GenerationRequest) -> None:
         self._answer = CompletionAnswer(wanted)
@@ -40,7 +41,7 @@ class CompletionFrames:
         match event:
             case QueuePlace():
                 places = {"queue_position": event.position, "queue_pending": event.pending}
-                yield _sse({"index": 0, "content": "", "stop": False, **places})
+                yield sse({"index": 0, "content": "", "stop": False, **places})
             case TextDelta():
                 self._answer.take(event)
                 piece: dict[str, Any] = {
@@ -50,13 +51,13 @@ class CompletionFrames:
                     "stop": False,
                     "id_slot": -1,
                 }
-                yield _sse({**piece, **_probabilities(event.logprobs)})
+                yield sse({**piece, **_probabilities(event.logprobs)})
             case Finished():
                 self._answer.take(event)
                 last: dict[str, Any] = {"content": "", "completion_probabilities": []}
-                yield _sse({**self._answer.body(), **last})
+                yield sse({**self._answer.body(), **last})
             case Failed():
-                yield _sse(error_body(JackfieldError.from_record(event.error), 500))
+                yield sse(error_body(JackfieldError.from_record(event.error), 500))
             case _:
                 self._answer.take(event)
 
@@ -66,7 +67,7 @@ class CompletionFrames:
 
     def heartbeat(self) -> bytes:
         """Return a comment, which clients skip."""
-        return b": still working\n\n"
+        return SSE_COMMENT
 
 
 class CompletionAnswer:
@@ -124,10 +125,6 @@ class CompletionAnswer:
             **({"note": end.note} if end.note else {}),
             **_probabilities(self._logprobs),
         }
-
-
-def _sse(value: Any) -> bytes:
-    return b"data: " + msgspec.json.encode(value) + b"\n\n"
 
 
 def _stop_type(end: Finished) -> str:

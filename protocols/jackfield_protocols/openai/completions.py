@@ -9,16 +9,14 @@ from types import MappingProxyType
 from typing import Any
 
 from jackfield.errors import JackfieldError
+from jackfield.server import EVENT_STREAM, SSE_COMMENT, sse
 from jackfield.service.events import Event, Failed, Finished, TextDelta, ThinkingDelta, TokenLogprob, Usage
 from jackfield_protocols.openai.errors import error_body
 from jackfield_protocols.openai.frames import (
     DONE,
-    EVENT_STREAM,
-    HEARTBEAT,
     finish_reason,
     new_id,
     noted,
-    sse,
     usage_body,
 )
 
@@ -66,7 +64,7 @@ class CompletionChunks:
 
     def heartbeat(self) -> bytes:
         """Return a comment, which clients skip."""
-        return HEARTBEAT
+        return SSE_COMMENT
 
     def _chunk(
         self,

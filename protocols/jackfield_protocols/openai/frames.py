@@ -13,6 +13,7 @@ import msgspec
 
 from jackfield import __version__
 from jackfield.errors import JackfieldError
+from jackfield.server import EVENT_STREAM, SSE_COMMENT, sse
 from jackfield.service.events import (
     Admitted,
     CanvasPreview,
@@ -32,31 +33,21 @@ from jackfield_protocols.openai.errors import error_body
 
 __all__ = [
     "DONE",
-    "EVENT_STREAM",
-    "HEARTBEAT",
     "ChatAnswer",
     "ChatChunks",
     "fingerprint_of",
     "finish_reason",
     "new_id",
     "noted",
-    "sse",
     "usage_body",
 ]
 
 DONE = b"data: [DONE]\n\n"
-HEARTBEAT = b": still working\n\n"
-EVENT_STREAM = "text/event-stream"
 
 
 def new_id(prefix: str) -> str:
     """Return a fresh id of 30 characters, such as ``chatcmpl-…``."""
     return f"{prefix}-{secrets.token_hex(16)}"[:30]
-
-
-def sse(value: Any) -> bytes:
-    """Return one Server-Sent Events frame of a JSON value."""
-    return b"data: " + msgspec.json.encode(value) + b"\n\n"
 
 
 def fingerprint_of(model: ModelInfo) -> str:
@@ -161,7 +152,7 @@ class ChatChunks:
 
     def heartbeat(self) -> bytes:
         """Return a comment, which clients skip."""
-        return HEARTBEAT
+        return SSE_COMMENT
 
     def _finish(self, event: Finished) -> bytes:
         self._usages.append(event.usage)

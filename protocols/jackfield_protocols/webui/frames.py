@@ -6,8 +6,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
-
+from jackfield.server import EVENT_STREAM, SSE_COMMENT, sse
 from jackfield.service.events import (
     Admitted,
     CanvasPreview,
@@ -28,7 +27,7 @@ NANOSECONDS = 1e9
 class ChatFrames:
     """The frames of one chat. Tool calls come together, in one frame before the final one."""
 
-    media_type = "text/event-stream"
+    media_type = EVENT_STREAM
 
     def __init__(self, session_id: str) -> None:
         self._session_id = session_id
@@ -43,23 +42,23 @@ class ChatFrames:
         """Return the frames of one event."""
         match event:
             case QueuePlace():
-                yield _frame({"queue_position": event.position, "queue_pending": event.pending})
+                yield sse({"queue_position": event.position, "queue_pending": event.pending})
             case Admitted():
                 self._num_prompt_tokens = event.num_prompt_tokens
                 self._num_cached_tokens = event.num_cached_tokens
             case TextDelta():
-                yield _frame(self._text_frame(event.text))
+                yield sse(self._text_frame(event.text))
             case ThinkingDelta():
-                yield _frame({"thinking": event.text})
+                yield sse({"thinking": event.text})
             case CanvasPreview():
                 self._preview = event
-                yield _frame(_replacement(event.text, event, is_preview=True))
+                yield sse(_replacement(event.text, event, is_preview=True))
             case ToolCallDone():
                 self._calls.append({"name": event.name, "arguments": event.arguments})
             case Finished():
                 yield from self._finished(event)
             case Failed():
-                yield _frame(self._summary(error=event.error.message))
+                yield sse(self._summary(error=event.error.message))
             case _:
                 return
 
@@ -69,7 +68,7 @@ class ChatFrames:
 
     def heartbeat(self) -> bytes:
         """Return a comment."""
-        return b": working\n\n"
+        return SSE_COMMENT
 
     def _text_frame(self, text: str) -> dict[str, Any]:
         """Return what shows new text: behind the old, or in place of a preview of all of it."""
@@ -80,15 +79,13 @@ class ChatFrames:
 
     def _finished(self, event: Finished) -> Iterable[bytes]:
         if self._calls:
-            yield _frame({"tool_calls": self._calls})
+            yield sse({"tool_calls": self._calls})
         self._num_prompt_tokens = event.usage.num_prompt_tokens
         self._num_cached_tokens = event.usage.num_cached_tokens
         elapsed_s = (event.timings.total_ns - event.timings.queue_ns) / NANOSECONDS
         summary = self._summary(num_tokens=event.usage.num_completion_tokens, elapsed_s=elapsed_s)
         note = {"note": event.note} if event.note else {}
-        yield _frame(
-            {**summary, "aborted": event.reason == "cancelled", "finishReason": event.reason, **note}
-        )
+        yield sse({**summary, "aborted": event.reason == "cancelled", "finishReason": event.reason, **note})
 
     def _summary(
         self, *, num_tokens: int = 0, elapsed_s: float | None = None, error: str | None = None
@@ -116,7 +113,3 @@ def _replacement(text: str, event: CanvasPreview, *, is_preview: bool) -> dict[s
         "diffusionTotal": event.num_steps,
         "preview": is_preview,
     }
-
-
-def _frame(value: dict[str, Any]) -> bytes:
-    return b"data: " + msgspec.json.encode(value) + b"\n\n"

@@ -6,10 +6,8 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
-
+from jackfield.server import EVENT_STREAM, SSE_COMMENT, sse
 from jackfield.service.events import Event, Finished
-from jackfield_protocols.openai.frames import EVENT_STREAM, HEARTBEAT
 from jackfield_protocols.openai.responses.draft import ResponseDraft
 
 __all__ = ["ResponseEvents"]
@@ -42,8 +40,7 @@ class ResponseEvents:
 
     def heartbeat(self) -> bytes:
         """Return a comment, which clients skip."""
-        return HEARTBEAT
+        return SSE_COMMENT
 
     def _frame(self, name: str, fields: dict[str, Any]) -> bytes:
-        value = {"type": name, "sequence_number": next(self._numbers), **fields}
-        return f"event: {name}\ndata: ".encode() + msgspec.json.encode(value) + b"\n\n"
+        return sse({"type": name, "sequence_number": next(self._numbers), **fields}, name)
