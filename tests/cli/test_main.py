@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +88,33 @@ def test_a_file_that_is_no_model_ends_in_one_line(tmp_path: Path, capsys: pytest
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "text.gguf" in error
+
+
+def test_a_reader_that_has_had_enough_ends_a_command_quietly():
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "jackfield.cli", "plugins", "--json"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--jsonl", "-", "hi"], "a prompt beside --jsonl would be left out"),
+        (["--out", "x", "hi"], "--out says where"),
+    ],
+)
+def test_flags_of_run_that_exclude_each_other_are_refused(
+    flags: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["run", *flags]) == 2
+    assert complaint in capsys.readouterr().err
 
 
 def test_listing_plugins_imports_neither_numba_nor_the_web_framework():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -178,6 +179,16 @@ def test_the_worker_ends_with_its_parent() -> None:
     while _is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not _is_running(pid)
+
+
+def test_the_worker_outlives_the_signals_of_its_group(renderer: TemplateRenderer) -> None:
+    assert rendered(renderer, "x") == "x"
+    worker = renderer._worker
+    assert worker is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        worker._process.send_signal(number)
+    assert rendered(renderer, "y") == "y"
+    assert renderer._worker is worker
 
 
 def test_the_worker_loads_neither_numpy_nor_the_server() -> None:

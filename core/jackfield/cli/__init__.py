@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -26,12 +27,13 @@ COMMANDS = {
 }
 
 EXIT_USAGE = 2
+EXIT_BROKEN_PIPE = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the process's exit status.
 
-    Errors of our tree end as one line on stderr and status 2; Ctrl-C ends with 130.
+    Errors of our tree end as one line on stderr and status 2; Ctrl-C ends with 130, a closed output with 141.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -56,7 +58,9 @@ def _run_command(name: str, arguments: list[str]) -> int:
     )
     command.add_arguments(parser)
     try:
-        return int(command.execute(parser.parse_args(arguments)))
+        status = int(command.execute(parser.parse_args(arguments)))
+        sys.stdout.flush()
+        return status
     except JackfieldError as error:
         print(f"jackfield {name}: {error.message}", file=sys.stderr)
         for detail in error.details:
@@ -64,6 +68,9 @@ def _run_command(name: str, arguments: list[str]) -> int:
         return EXIT_USAGE
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever reads the output has had enough, such as head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
 
 
 class _Parser(argparse.ArgumentParser):

@@ -29,6 +29,7 @@ from jackfield.service.contract import Service
 from jackfield.service.events import Failed, Finished, TextDelta, ThinkingDelta
 from jackfield.service.requests import GenerationRequest, Message, Sampling
 from jackfield.service.thread import ThreadService
+from jackfield.text.portable import portable
 
 __all__ = ["Conversation", "add_arguments", "execute", "take_command"]
 
@@ -108,7 +109,7 @@ def _converse(runner: asyncio.Runner, service: Service, conversation: Conversati
 
 def _read_line() -> str | None:
     try:
-        return input(">>> " if sys.stdin.isatty() else "")
+        return str(portable(input(">>> " if sys.stdin.isatty() else "")))
     except (EOFError, KeyboardInterrupt):
         return None
 

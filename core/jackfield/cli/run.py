@@ -13,7 +13,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import msgspec
 from rich.console import Console
@@ -28,6 +28,7 @@ from jackfield.service.contract import Service
 from jackfield.service.events import Event, Failed, Finished, TextDelta, ThinkingDelta, ToolCallDone, Usage
 from jackfield.service.requests import GenerationRequest, Message, Sampling, ToolDefinition
 from jackfield.service.thread import ThreadService
+from jackfield.text.portable import portable
 
 __all__ = ["add_arguments", "execute"]
 
@@ -68,6 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Answer; status 1 when a line of a batch failed."""
+    if arguments.jsonl and arguments.prompt is not None:
+        raise ConfigError("a prompt beside --jsonl would be left out; put it into the file")
+    if arguments.out and not arguments.jsonl:
+        raise ConfigError("--out says where --jsonl writes; without it, redirect the output")
     return asyncio.run(_run(arguments))
 
 
@@ -93,7 +98,7 @@ async def _run_one(service: Service, arguments: argparse.Namespace) -> int:
     prompt = arguments.prompt if arguments.prompt is not None else sys.stdin.read()
     if not prompt:
         raise ConfigError("no prompt: give one as an argument or on standard input")
-    job = Job(prompt=prompt)
+    job = Job(prompt=portable(prompt))
     request = _request(service, job, sampling_from(arguments), arguments, "run")
     async for text in _texts(service.generate(request)):
         print(text, end="", flush=True)
@@ -119,7 +124,7 @@ def _request(
     service: Service, job: Job, sampling: Sampling, arguments: argparse.Namespace, request_id: str
 ) -> GenerationRequest:
     model = service.status().model
-    system = [Message("system", arguments.system)] if arguments.system else []
+    system = [Message("system", portable(arguments.system))] if arguments.system else []
     messages = job.messages if job.messages is not None else [*system, Message("user", job.prompt or "")]
     is_raw = arguments.raw and job.prompt is not None
     return GenerationRequest(
@@ -173,7 +178,7 @@ async def _answer_line(
 def _job(line: bytes, defaults: Sampling) -> tuple[Job, Sampling]:
     try:
         fields: dict[str, Any] = msgspec.json.decode(line, type=dict[str, Any])
-        job = msgspec.convert(fields, Job)
+        job = msgspec.convert({**fields, "tools": _functions(fields.get("tools"))}, Job)
         own = {name: value for name, value in fields.items() if name in Sampling.__struct_fields__}
         checked = msgspec.convert(own, Sampling)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
@@ -183,6 +188,14 @@ def _job(line: bytes, defaults: Sampling) -> tuple[Job, Sampling]:
     if (job.prompt is None) == (job.messages is None):
         raise ConfigError("line is not a job: give exactly one of prompt and messages")
     return job, msgspec.structs.replace(defaults, **{name: getattr(checked, name) for name in own})
+
+
+def _functions(tools: Any) -> Any:
+    """Return the functions inside of tools that are written as OpenAI's endpoint takes them."""
+    if not isinstance(tools, list):
+        return tools or []
+    given = cast("list[Any]", tools)
+    return [cast("Any", tool).get("function", tool) if isinstance(tool, dict) else tool for tool in given]
 
 
 async def _fill(result: Result, events: AsyncIterator[Event]) -> None:

@@ -26,6 +26,8 @@ MAX_TEMPLATE_CHARS = 256 * 1024
 def main(memory_limit_bytes: int, time_limit_s: float, max_output_chars: int) -> None:
     """Serve jobs until the input ends."""
     limit_memory(memory_limit_bytes)
+    for name in ("SIGINT", "SIGTERM"):  # they reach the whole group: when to end is the parent's decision
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
     decoder = msgspec.msgpack.Decoder(RenderJob)
     encoder = msgspec.msgpack.Encoder()
     # the template's own output must not get into the replies
