@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jackfield.backend import MachineRates
@@ -106,8 +107,32 @@ def test_a_token_reads_every_matrix_and_the_chosen_experts_only(tmp_path: Path, 
     assert found == expected
 
 
-def test_an_interpreter_without_the_peer_is_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize(
+    ("python", "complaint"),
+    [
+        ("/bin/false", "install llama-cpp-python"),
+        ("/none/python", "interpreter '/none/python' cannot be run"),
+    ],
+)
+def test_an_interpreter_without_the_peer_is_said_so(
+    python: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     path = make_checkpoint(tmp_path / "tiny.gguf", "llama")
     command = ["bench", "--model", str(path), "--backend", "reference", "--against", "llama.cpp"]
-    assert main([*command, "--peer-python", "/bin/false"]) == 2
-    assert "install llama-cpp-python" in capsys.readouterr().err
+    assert main([*command, "--peer-python", python]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_block_format_that_there_is_not_is_said_so(capsys: pytest.CaptureFixture[str]):
+    assert main(["bench", "--shape", "tiny", "--type", "Q4K"]) == 2
+    assert "no block format is called 'Q4K'. Did you mean 'Q4_K'?" in capsys.readouterr().err
+
+
+def test_logits_that_cannot_be_written_are_not_computed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    np.savez(tmp_path / "in.npz", tokens_0=np.array([1, 2]))
+    path = make_checkpoint(tmp_path / "tiny.gguf", "llama")
+    out = tmp_path / "none" / "out.npz"
+    assert (
+        main(["logits", "--model", str(path), "--tokens", str(tmp_path / "in.npz"), "--out", str(out)]) == 2
+    )
+    assert "cannot be written: its folder does not exist" in capsys.readouterr().err

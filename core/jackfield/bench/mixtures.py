@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from jackfield.errors import ConfigError, did_you_mean
+from jackfield.gguf.blocks import BLOCK_FORMATS
+
 __all__ = ["tensor_types"]
 
 MIXTURES = {"Q4_K_M": "Q4_K", "Q5_K_M": "Q5_K"}
@@ -13,12 +16,18 @@ def tensor_types(file_type: str, num_layers: int) -> tuple[str, dict[str, str]]:
 
     Source: ``llama_tensor_get_type`` of llama.cpp: the output matrix (the embedding where there is no other), and
     values and down-projections of half of the layers, have two bits more.
+
+    Raises:
+        ConfigError: There is no such type.
     """
     if file_type == "MXFP4_MOE":
         return "Q8_0", {"*_exps.weight": "MXFP4"}
+    if file_type in BLOCK_FORMATS:
+        return file_type, {}
     bulk = MIXTURES.get(file_type)
     if bulk is None:
-        return file_type, {}
+        known = [*BLOCK_FORMATS, *MIXTURES, "MXFP4_MOE"]
+        raise ConfigError(f"no block format is called {file_type!r}.{did_you_mean(file_type, known)}")
     better = {"output.weight": "Q6_K", "token_embd.weight": "Q6_K"}
     for layer in range(num_layers):
         if _has_more_bits(layer, num_layers):

@@ -33,13 +33,17 @@ class PeerModel:
     """
 
     def __init__(self, path: str, workload: Workload, python: str | None = None) -> None:
-        self._process = subprocess.Popen(
-            [python or sys.executable, str(PROGRAM), path, json.dumps(asdict(workload))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        command = [python or sys.executable, str(PROGRAM), path, json.dumps(asdict(workload))]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+        except OSError as error:
+            raise ConfigError(f"interpreter {command[0]!r} cannot be run: {error.strerror}") from error
         try:
             opened = self._answer()
             self._load_s, self.version = float(opened["load_s"]), str(opened["version"])

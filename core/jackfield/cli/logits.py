@@ -80,10 +80,12 @@ def run(
             sums is rounded, and what serving uses for a quantised one.
 
     Raises:
-        ConfigError: The input file is not what it should be.
+        ConfigError: The input file is not what it should be, or the output cannot be written.
         JackfieldError: The model cannot be loaded or run.
     """
     prompts = read_prompts(tokens)
+    if not Path(out).parent.is_dir():
+        raise ConfigError(f"{str(out)!r} cannot be written: its folder does not exist")
     longest = max(len(prompt.tokens) for prompt in prompts) + greedy
     chosen = kv_type or _kv_type_for(model)
     results: Arrays = {}
@@ -92,7 +94,10 @@ def run(
     ) as loaded:
         for prompt in prompts:
             results |= _answer(loaded, prompt, greedy)
-    np.savez(out, **results)
+    try:
+        np.savez(out, **results)
+    except OSError as error:
+        raise ConfigError(f"{str(out)!r} cannot be written: {error.strerror}") from error
     return [prompt.number for prompt in prompts]
 
 

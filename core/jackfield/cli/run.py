@@ -194,7 +194,7 @@ def _functions(tools: Any) -> Any:
     """Return the functions inside of tools that are written as OpenAI's endpoint takes them."""
     if not isinstance(tools, list):
         return tools or []
-    given = cast("list[Any]", tools)
+    given = cast("list[object]", tools)
     return [cast("Any", tool).get("function", tool) if isinstance(tool, dict) else tool for tool in given]
 
 
