@@ -61,10 +61,16 @@ class Tile:
     Attributes:
         rows: Of a panel: 16 or fewer, a power of two.
         tokens: A divisor of 12.
+        counts: Of tokens that a step may end with: for each there is a micro-kernel, which takes ``tokens`` at a time.
     """
 
     rows: int
     tokens: int
+    counts: tuple[int, ...] = (6, 12)
+
+    def count_for(self, num_tokens: int) -> int:
+        """Return the tokens of the smallest micro-kernel that takes so many."""
+        return next(count for count in self.counts if count >= num_tokens)
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,10 @@ class Instructions:
         lookup: Return sixteen listed bytes by lanes of indices 0…15.
         prefers_small: Whether ``dot_small`` is much faster than ``dot_signed``, so that an offset of quants is
             better repaid as a minimum than subtracted.
-        max_singles: Tokens up to which each is multiplied alone by a chunk of weights in blocks: reading those again,
-            from cache, costs less than what several tokens at once cost in registers.
+        few_tokens: Tokens up to which weights in blocks are multiplied from the file's bytes; beyond, panels.
+        max_singles: Tokens up to which every one is a row of its own to these products; more are quads.
+        singles_at_once: How many of them one pass over a chunk of weights takes. Where registers are few, reading
+            the chunk again, from cache, costs less than several tokens at once.
     """
 
     dot_small: SmallDot
@@ -91,7 +99,9 @@ class Instructions:
     has_half: bool
     lookup: Lookup
     prefers_small: bool = False
+    few_tokens: int = 12
     max_singles: int = 1
+    singles_at_once: int = 1
 
     def stored(self, quants: Value) -> Value:
         """Return signed bytes as ``dot_signed`` wants them."""
@@ -295,11 +305,14 @@ TABLES: Mapping[Isa, Instructions] = {
     Isa.AVX512: Instructions(
         _small_of(_dot_vnni),
         _signed_of(_dot_vnni),
-        Tile(16, 12),
+        Tile(16, 12, counts=(4, 6, 8, 12)),
         Tile(16, 12),
         bias=128,
         has_half=True,
         lookup=_lookup_avx512,
+        few_tokens=3,
+        max_singles=3,
+        singles_at_once=3,
     ),
     Isa.AVX2: Instructions(
         _dot_small_avx2,

@@ -2,10 +2,10 @@
 
     out[t, r] = (Σ_k weight[r, k] * x[t, k]) * scale + bias[r] + residual[t, r]
 
-Few tokens (T ≤ ``FEW_TOKENS``) go row by row, straight from the file (``linear_rows.py`` for one, or for two
-in turn where that is faster; ``linear_quads.py`` for several); more go through panels of
-16 unpacked rows (``linear_panels.py``): as many panels as the second-level cache holds at once, then tile after tile
-of tokens over all of them. Weights of plain floats go the same two ways (``linear_float.py``). Threads take chunks of
+Few tokens go row by row, straight from the file (``linear_rows.py`` for one to three, ``linear_quads.py`` for several);
+more go through panels of 16 unpacked rows (``linear_panels.py``): as many panels as the second-level cache holds at
+once, then tile after tile of tokens over all of them. How many are few is the instruction set's to say, at most
+``FEW_TOKENS``. Weights of plain floats go the same two ways (``linear_float.py``). Threads take chunks of
 rows from a counter, so that a thread that lost its core holds up one chunk and not its share; a result is the same
 whoever computes it.
 
@@ -69,12 +69,11 @@ __all__ = [
 # a target's words: addresses of row 0 for token 0, steps in bytes between tokens; an address of 0 stands for nothing
 OUT, OUT_STEP, SCALE, BIAS, RESIDUAL, RESIDUAL_STEP = range(6)
 TARGET_WORDS = 6
-# a recipe's words. WIDTH is in blocks of 32 columns, in columns for plain floats; row products for one token and for
-# each number of quads follow one another
-ROW_BYTES, WIDTH, NUM_ROWS, PANEL_BYTES, PANELS, CHUNK, TILE_BYTES, SINGLES, ROWS = range(9)
-QUADS = FEW_TOKENS // QUAD
-UNPACK, MULTIPLY, MULTIPLY_SMALL = range(ROWS + 1 + QUADS, ROWS + 4 + QUADS)
-SMALL_TILE = 6
+# a recipe's words. WIDTH is in blocks of 32 columns, in columns for plain floats. Up to FEW tokens go row by row, up to
+# IN_TURN of them one after the other; row products for each number of tokens from 1 follow one another, and so do
+# micro-kernels
+ROW_BYTES, WIDTH, NUM_ROWS, PANEL_BYTES, PANELS, CHUNK, TILE_BYTES, FEW, IN_TURN, UNPACK, ROWS = range(11)
+MULTIPLY = ROWS + FEW_TOKENS
 CHUNK_BYTES = 128 << 10  # of weights, for row products
 MAX_CHUNK = 512  # rows
 CACHED_BYTES = 384 << 10  # leaves most of a second-level cache to the tile of activations
@@ -109,9 +108,18 @@ def recipe_of(place: TensorPlace, width: int, num_rows: int, num_threads: int) -
         panels,
         max(PANEL_ROWS, chunk),
         tile_bytes,
-        1 if place.type_name in ELEMENT_BYTES else in_force().max_singles,
+        *_limits_of(place.type_name),
     ]
     return [*sizes, *component_kernels(place.type_name)]
+
+
+def _limits_of(type_name: str) -> tuple[int, int]:
+    """Return FEW and IN_TURN."""
+    if type_name in ELEMENT_BYTES:
+        return FEW_TOKENS, 1
+    instructions = in_force()
+    in_turn = instructions.max_singles if instructions.singles_at_once == 1 else 1
+    return instructions.few_tokens, in_turn
 
 
 def _sizes_of(type_name: str, width: int) -> tuple[int, int, int]:
@@ -124,18 +132,22 @@ def _sizes_of(type_name: str, width: int) -> tuple[int, int, int]:
 
 def component_kernels(type_name: str) -> list[Kernel]:
     """Return the kernels that products with a format are made of, in a recipe's order."""
-    counts = range(1, QUADS + 1)
+    few, counts = range(1, FEW_TOKENS + 1), range(1, TILE + 1)
     if type_name in ELEMENT_BYTES:
-        rows = [float_rows(type_name)] * (QUADS + 1)  # one kernel for any number of tokens
-        return [
-            *rows,
-            float_panels(type_name),
-            float_multiply_kernel(TILE),
-            float_multiply_kernel(SMALL_TILE),
-        ]
+        rows = [float_rows(type_name)] * len(few)  # one kernel for any number of tokens
+        return [float_panels(type_name), *rows, *map(float_multiply_kernel, counts)]
     kind = panel_kind(type_name)
-    rows = [row_kernel(type_name), *(quad_kernel(type_name, count) for count in counts)]
-    return [*rows, unpack_kernel(type_name), multiply_kernel(kind, TILE), multiply_kernel(kind, SMALL_TILE)]
+    rows = [_few_kernel(type_name, num_tokens) for num_tokens in few]
+    return [unpack_kernel(type_name), *rows, *(multiply_kernel(kind, count) for count in counts)]
+
+
+def _few_kernel(type_name: str, num_tokens: int) -> Kernel:
+    """Return the products of a format with a few tokens; with too many of them, any that are needed anyway."""
+    instructions = in_force()
+    num_tokens = min(num_tokens, instructions.few_tokens)
+    if num_tokens <= instructions.max_singles:
+        return row_kernel(type_name, min(num_tokens, instructions.singles_at_once))
+    return quad_kernel(type_name, -(-num_tokens // QUAD))
 
 
 def scratch_bytes(recipe: Sequence[Argument]) -> int:
@@ -190,7 +202,7 @@ def finish_row(target: int, result: int, t: int, start: int, count: int) -> None
 @routine
 def rows_of_chunk(recipe: int, num_tokens: int) -> int:
     """Return how many rows to take at once."""
-    if num_tokens <= FEW_TOKENS:
+    if num_tokens <= arg(recipe, FEW):
         return arg(recipe, CHUNK)
     return PANEL_ROWS * arg(recipe, PANELS)
 
@@ -210,9 +222,9 @@ def multiply_chunk(
     """Multiply rows ``start`` to ``stop`` of a matrix by all tokens of the input at ``x``.
 
     ``x`` is an activation, its rows ``x_step`` bytes apart where they are single; for plain floats rows of float32, and
-    beyond ``FEW_TOKENS`` tiles.
+    for more than a few tokens tiles.
     """
-    if num_tokens <= FEW_TOKENS:
+    if num_tokens <= arg(recipe, FEW):
         _multiply_rows(recipe, target, matrix, start, stop, num_tokens, x, x_step, scratch)
     else:
         panels = scratch + (RAW + PANEL_ROWS * arg(recipe, ROW_BYTES) + 63) // 64 * 64
@@ -243,14 +255,12 @@ def _multiply_rows(
     store_i64(args + 16, arg(recipe, WIDTH))
     store_i64(args + 40, step)
     store_i64(args + 48, x_step)
-    store_i64(args + 56, 1 if num_tokens <= arg(recipe, SINGLES) else num_tokens)
-    is_single = num_tokens <= arg(recipe, SINGLES)
-    passes = num_tokens if is_single else 1
-    quads = 0 if is_single else (num_tokens + QUAD - 1) // QUAD
+    passes = num_tokens if num_tokens <= arg(recipe, IN_TURN) else 1
+    store_i64(args + 56, num_tokens // passes)
     for t in range(passes):
         store_i64(args + 24, x + t * x_step)
         store_i64(args + 32, results + t * step)
-        call_kernel(arg(recipe, ROWS + quads), args, start, stop)
+        call_kernel(arg(recipe, ROWS + num_tokens - 1), args, start, stop)
     for t in range(num_tokens):
         finish_row(target, results + t * step, t, start, stop - start)
 
@@ -282,7 +292,7 @@ def _multiply_panels(
     store_i64(args + 8, results)
     for first in range(0, num_tokens, TILE):
         count = min(TILE, num_tokens - first)
-        multiply = arg(recipe, MULTIPLY_SMALL) if count <= SMALL_TILE else arg(recipe, MULTIPLY)
+        multiply = arg(recipe, MULTIPLY + count - 1)
         panel = panels
         for row in range(start, stop, PANEL_ROWS):
             call_kernel(multiply, args, panel, x + first // TILE * arg(recipe, TILE_BYTES))
@@ -296,9 +306,9 @@ def _multiply_panels(
 def linear(args: int, thread: int, num_threads: int) -> None:
     """Multiply one matrix: counter, tokens cell, matrix, input as rows, its step, as tiles, scratch cells, target."""
     num_tokens = load_i64(arg(args, 1))
-    x = arg(args, 3) if num_tokens <= FEW_TOKENS else arg(args, 5)
     scratch = load_i64(arg(args, 6)) + thread * load_i64(arg(args, 6) + 8)
     target, recipe = args + 8 * TARGET_WORD, args + 8 * RECIPE_WORD
+    x = arg(args, 3) if num_tokens <= arg(recipe, FEW) else arg(args, 5)
     num_rows, size = arg(recipe, NUM_ROWS), rows_of_chunk(recipe, num_tokens)
     start = take(arg(args, 0), size) if num_tokens else num_rows
     while start < num_rows:

@@ -237,9 +237,10 @@ def tiles(args: int, thread: int, num_threads: int) -> None:
 
 
 def float_multiply_kernel(num_tokens: int) -> Kernel:
-    """Return the micro-kernel for up to ``num_tokens`` of a tile."""
+    """Return the micro-kernel for at least the first ``num_tokens`` of a tile."""
     tile = in_force().float_tile
-    return float_multiply(num_tokens, tile.rows, min(tile.tokens, num_tokens))
+    count = tile.count_for(num_tokens)
+    return float_multiply(count, tile.rows, min(tile.tokens, count))
 
 
 @kernel_family

@@ -94,9 +94,10 @@ def panel_kind(type_name: str) -> PanelKind:
 
 
 def multiply_kernel(kind: PanelKind, num_tokens: int) -> Kernel:
-    """Return the micro-kernel for a kind of panel and up to ``num_tokens`` of a tile."""
+    """Return the micro-kernel for a kind of panel and at least the first ``num_tokens`` of a tile."""
     tile = in_force().tile
-    return multiply_panel(int(kind.halves), kind.largest, num_tokens, tile.rows, min(tile.tokens, num_tokens))
+    count = tile.count_for(num_tokens)
+    return multiply_panel(int(kind.halves), kind.largest, count, tile.rows, min(tile.tokens, count))
 
 
 def unpack_kernel(type_name: str) -> Kernel:

@@ -1,4 +1,4 @@
-"""Products of rows of weights with two to twelve activations, straight from the file's bytes.
+"""Products of rows of weights with up to twelve activations, straight from the file's bytes.
 
     out[t, r] = Σ_k weight[r, k] * x[t, k]
 

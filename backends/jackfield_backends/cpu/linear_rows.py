@@ -1,11 +1,12 @@
-"""Products of rows of weights with one activation, straight from the file's bytes.
+"""Products of rows of weights with one activation or a few, straight from the file's bytes.
 
-    out[r] = Σ_k weight[r, k] * x[k]
+    out[t, r] = Σ_k weight[r, k] * x[t, k]
 
 A row is walked in *stretches* of 256 columns, eight blocks of 32. The dot products of its blocks become one vector,
-which is added to the chains of ``sums.py``, the lanes of another.
+which is added to the chains of ``sums.py``, the lanes of another; so for every token, while the weights, unpacked once,
+stay in registers.
 
-Reads every byte of the weights once, in order, and that is the time it takes. The activation is a row
+Reads every byte of the weights once, in order, and with one token that is the time it takes. Activations are rows
 (``quantize.py``); ``num_blocks`` is 32-column blocks a row.
 """
 
@@ -39,17 +40,18 @@ STRETCH = 32 * CHAINS
 
 
 class _RowProduct:
-    """Writes the product of a row of weights with an activation row."""
+    """Writes the products of a row of weights with some activation rows."""
 
-    def __init__(self, form: BlockFormat, kind: PanelKind, num_blocks: Value, x: Value) -> None:
-        self.form, self.kind, self.num_blocks, self.q = form, kind, num_blocks, x
-        padded = padded_blocks(num_blocks)
-        self.fields = {at: x + padded * at for at in (ROW_D, ROW_DS, ROW_BIAS, ROW_BIAS16, ROW_DS16)}
-        self.totals = Totals([zeros(x.b, F32, CHAINS)])
+    def __init__(
+        self, form: BlockFormat, kind: PanelKind, num_blocks: Value, inputs: Sequence[Value]
+    ) -> None:
+        self.form, self.kind, self.num_blocks, self.inputs = form, kind, num_blocks, inputs
+        self.padded = padded_blocks(num_blocks)
+        self.totals = Totals([zeros(num_blocks.b, F32, CHAINS)] * len(inputs))
         self.places = STRETCH // form.elements  # blocks of the format a stretch
 
-    def write(self, weights: Value, out: Value) -> None:
-        """Write the loop over the stretches, and the storing of the result."""
+    def write(self, weights: Value, out: Value, out_step: Value) -> None:
+        """Write the loop over the stretches, and the storing of results."""
         builder, form = weights.b, self.form
         whole = weights.new(builder.udiv(self.num_blocks.v, weights.constant(CHAINS).v))
         num_bytes = form.num_bytes * self.places
@@ -62,7 +64,8 @@ class _RowProduct:
             left = self.num_blocks - whole * CHAINS
             with builder.if_then(left.compare(">", 0).v):
                 self._add(self._left_places(weights + whole * num_bytes, left), whole * CHAINS, left)
-        out.store(self.totals.get(0).total())
+        for t, total in enumerate(self.totals.all()):
+            (out + out_step * t).store(total.total())
 
     def _left_places(self, p: Value, left: Value) -> list[Value]:
         """Return the places of the last blocks; those past the last repeat it, and do not count."""
@@ -72,20 +75,19 @@ class _RowProduct:
 
     def _add(self, places: Sequence[Value], block: Value, left: Value | None) -> None:
         """Add the products of a stretch, whose first block is ``block``; only ``left`` blocks of it where given."""
-        sums = summed_fours([self._dot(chunk, block + 2 * c) for c, chunk in enumerate(self._chunks(places))])
-        first, second = ([sums.lanes(range(i, i + 4)) for i in at] for at in ((0, 8), (4, 12)))
-        dots = [join(*first), join(*second)] if self.kind.halves else [join(*first) + join(*second)]
-        scales, minima = self._scales(places)
-        d = self._field(F32, ROW_D, block, left, 0)
-        total = self.totals.get(0)
-        for half, dot in enumerate(dots):
-            if in_force().bias and not self.kind.has_minimum:
-                dot = dot + self._field(I32, ROW_BIAS16 if self.kind.halves else ROW_BIAS, block, left, half)
-            total = dot.signed(F32).fma(scales[half] * d, total)
-            if minima:
-                ds = self._field(F32, ROW_DS16 if self.kind.halves else ROW_DS, block, left, half)
-                total = minima[half].fma(ds, total)
-        self.totals.set(0, total)
+        chunks, (scales, minima) = self._chunks(places), self._scales(places)
+        for t, x in enumerate(self.inputs):
+            total = self.totals.get(t)
+            d = self._field(x, F32, ROW_D, block, left, 0)
+            for half, dot in enumerate(self._dots(chunks, x, block)):
+                if in_force().bias and not self.kind.has_minimum:
+                    bias = ROW_BIAS16 if self.kind.halves else ROW_BIAS
+                    dot = dot + self._field(x, I32, bias, block, left, half)
+                total = dot.signed(F32).fma(scales[half] * d, total)
+                if minima:
+                    ds = self._field(x, F32, ROW_DS16 if self.kind.halves else ROW_DS, block, left, half)
+                    total = minima[half].fma(ds, total)
+            self.totals.set(t, total)
 
     def _chunks(self, places: Sequence[Value]) -> list[Value]:
         form = self.form
@@ -115,15 +117,23 @@ class _RowProduct:
     def _ordered(self, scales: Value, half: int) -> Value:
         return scales.lanes([self.kind.num_scales * block + half for block in LANE_BLOCKS])
 
-    def _dot(self, chunk: Value, block: Value) -> Value:
-        instructions, term = in_force(), (chunk, [(self.q + block * 32).load(I8, CHUNK)])
+    def _dots(self, chunks: Sequence[Value], x: Value, block: Value) -> list[Value]:
+        """Return the products of a stretch's blocks with an activation; in formats of halves those of either half."""
+        sums = summed_fours([self._dot(chunk, x + (block + 2 * c) * 32) for c, chunk in enumerate(chunks)])
+        first, second = ([sums.lanes(range(i, i + 4)) for i in at] for at in ((0, 8), (4, 12)))
+        return [join(*first), join(*second)] if self.kind.halves else [join(*first) + join(*second)]
+
+    def _dot(self, chunk: Value, q: Value) -> Value:
+        instructions, term = in_force(), (chunk, [q.load(I8, CHUNK)])
         if self.kind.has_minimum:
             return instructions.dot_small([term], self.kind.largest)[0]
         return instructions.dot_signed([zeros(chunk.b, I32, CHUNK // 4)], [term])[0]
 
-    def _field(self, element: Any, field: int, block: Value, left: Value | None, half: int) -> Value:
+    def _field(
+        self, x: Value, element: Any, field: int, block: Value, left: Value | None, half: int
+    ) -> Value:
         each = 8 if field in (ROW_BIAS16, ROW_DS16) else 4
-        value = (self.fields[field] + block * each).load(element, CHAINS, 4 * CHAINS * half)
+        value = (x + self.padded * field + block * each).load(element, CHAINS, 4 * CHAINS * half)
         if left is None:
             return value
         numbers = constant(block.b, I64, LANE_BLOCKS, CHAINS)
@@ -137,33 +147,39 @@ def joined(parts: Sequence[Value]) -> Value:
     return parts[0]
 
 
-def _row_product(form: BlockFormat, kind: PanelKind) -> Callable[[int, int, int, int], None]:
-    @operation(nothing, *[i64] * 4)
-    def row_product(weights: Value, num_blocks: Value, x: Value, out: Value) -> None:
-        _RowProduct(form, kind, num_blocks, x).write(weights, out)
+def _row_product(
+    form: BlockFormat, kind: PanelKind, num_tokens: int
+) -> Callable[[int, int, int, int, int, int], None]:
+    @operation(nothing, *[i64] * 6)
+    def row_product(
+        weights: Value, num_blocks: Value, x: Value, x_step: Value, out: Value, out_step: Value
+    ) -> None:
+        inputs = [x + x_step * t for t in range(num_tokens)]
+        _RowProduct(form, kind, num_blocks, inputs).write(weights, out, out_step)
 
-    return cast("Callable[[int, int, int, int], None]", row_product)
+    return cast("Callable[[int, int, int, int, int, int], None]", row_product)
 
 
 @kernel_family
-def row_products(type_name: str, largest: int) -> Callable[[int, int, int], None]:
-    """Multiply rows of weights: matrix, bytes between rows, 32-column blocks a row, activation, results.
+def row_products(type_name: str, largest: int, num_tokens: int) -> Callable[[int, int, int], None]:
+    """Multiply rows of weights by so many tokens.
 
-    Called as ``(args, start, stop)``; the result of row r goes to ``results[r - start]``.
+    Matrix, bytes between rows, 32-column blocks a row, activation, results, their step, the activation's step. Called
+    as ``(args, start, stop)``; the result of row r and token t goes to ``results[t][r - start]``.
     """
     form = FORMATS[type_name]
-    row_product = _row_product(form, PanelKind(form.halves, largest))
+    row_product = _row_product(form, PanelKind(form.halves, largest), num_tokens)
 
     def multiply(args: int, start: int, stop: int) -> None:
-        row_bytes, results = arg(args, 1), arg(args, 4)
+        row_bytes, results, step, x_step = arg(args, 1), arg(args, 4), arg(args, 5), arg(args, 6)
         weights = arg(args, 0) + start * row_bytes
         num_blocks, x = arg(args, 2), arg(args, 3)
         for r in range(stop - start):
-            row_product(weights + r * row_bytes, num_blocks, x, results + 4 * r)
+            row_product(weights + r * row_bytes, num_blocks, x, x_step, results + 4 * r, step)
 
     return multiply
 
 
-def row_kernel(type_name: str) -> Kernel:
-    """Return the products of a format with one token."""
-    return row_products(type_name, panel_kind(type_name).largest)
+def row_kernel(type_name: str, num_tokens: int) -> Kernel:
+    """Return the products of a format with so many tokens."""
+    return row_products(type_name, panel_kind(type_name).largest, num_tokens)

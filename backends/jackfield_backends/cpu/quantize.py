@@ -8,19 +8,20 @@ signed weights where the hardware wants them unsigned (``instructions.py``). A N
 **The place of an activation** is one address, ``activation_bytes`` long, at a cache line. What lies there depends
 on T, the rows of the step; B = K / 32 blocks a row:
 
-- T ≤ ``max_singles`` of the instruction set (1, or a few), rows ``slot_bytes`` apart. In a row, one after the other:
+- T ≤ ``max_singles`` of the instruction set, rows ``slot_bytes`` apart. In a row, one after the other:
   ``q`` 32 B', ``d`` 4 B', ``ds`` 4 B', ``bias`` 4 B', ``bias16`` 8 B', ``ds16`` 8 B' bytes, B' = B rounded up to
   eights. Products read eight blocks at once: their numbers lie in the order of ``LANE_BLOCKS``, those of halves as
   eight first halves and then eight second ones.
-- T ≤ ``FEW_TOKENS``, quads of four rows: a record of ``QUAD_BYTES`` for each quad and block, number
+- T ≤ ``few_tokens`` of it, quads of four rows: a record of ``QUAD_BYTES`` for each quad and block, number
   ``quad * B + block``: ``q`` [2 halves][4 rows][16], and each number four times: ``d`` [4][4], ``bias`` [4][4],
   ``ds`` [4][4], ``bias16`` [2][4][4], ``ds16`` [2][4][4]. A vector meets 16 columns of weights, four times over.
 - else tiles of ``TILE`` rows: a record of ``RECORD_BYTES`` for each tile and block, number ``tile * B + block``:
   ``q`` [12][32], ``d`` [12], ``ds`` [12], ``bias`` [12], ``bias16`` [12][2], ``ds16`` [12][2]. Unrolled code for
   twelve tokens has constant displacements from one pointer.
 
-Slots past T hold anything. Kernels that make an activation themselves (norms, gated units) call
-``quantize_block`` for each block of 32 columns, in any order.
+Slots past T hold anything but have zeros for scales: what was there before might be a subnormal number, and some
+processors take a hundred times as long over those. Kernels that make an activation themselves (norms, gated units)
+call ``quantize_block`` for each block of 32 columns, in any order.
 
 Parallel over rows and blocks. Reads 4 K bytes a row, writes 1.9 K.
 """
@@ -29,7 +30,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from jackfield_backends.cpu.emit import F32, I8, I32, Value, join
+from jackfield_backends.cpu.emit import F32, I8, I32, Value, join, loop, zeros
 from jackfield_backends.cpu.instructions import in_force
 from jackfield_backends.cpu.kernel import arg, kernel, load_i64, routine
 from jackfield_backends.cpu.operation import f32x16, i64, nothing, operation
@@ -60,7 +61,7 @@ Blocks = TypeVar("Blocks", int, Value)
 
 BLOCK = 32
 QUAD = 4
-FEW_TOKENS = 12  # rows of weights are walked one by one up to here, unpacked to panels beyond
+FEW_TOKENS = 12  # the most that any instruction set multiplies from the file's bytes
 TILE = 12
 # offsets of fields: in a row in bytes a block, in records in bytes
 ROW_D, ROW_DS, ROW_BIAS, ROW_BIAS16, ROW_DS16, ROW_BYTES = 32, 36, 40, 44, 52, 60
@@ -147,6 +148,20 @@ class _Quantized:
             ds16.store(self.d * total.signed(F32), step * i)
 
 
+def _clear_quad(record: Value, slot: Value) -> None:
+    """Make the scales of a record's slots from ``slot`` zero."""
+    with loop(slot.constant(QUAD), slot) as empty:
+        for field in (QUAD_D, QUAD_DS, QUAD_DS16, QUAD_DS16 + 64):
+            (record + empty * 16).store(zeros(slot.b, F32, 4), field)
+
+
+def _clear_tile(record: Value, slot: Value) -> None:
+    with loop(slot.constant(TILE), slot) as empty:
+        for field in (RECORD_D, RECORD_DS):
+            (record + empty * 4).store(zeros(slot.b, F32, 1), field)
+        (record + empty * 8).store(zeros(slot.b, F32, 2), RECORD_DS16)
+
+
 @operation(nothing, f32x16, f32x16, *[i64] * 5)
 def quantize_block(
     x0: Value, x1: Value, place: Value, num_rows: Value, row: Value, num_blocks: Value, block: Value
@@ -158,16 +173,22 @@ def quantize_block(
         num_rows: T, all rows of the step: it decides the layout.
     """
     made, builder = _Quantized(x0, x1), x0.b
+    is_last = (row + 1).compare("==", num_rows).v
     with builder.if_else(num_rows.below(in_force().max_singles + 1).v) as (single, many):
         with single:
             made.store_row(place + row * padded_blocks(num_blocks) * (QUAD_BYTES // QUAD), num_blocks, block)
-        with many, builder.if_else(num_rows.below(FEW_TOKENS + 1).v) as (few, most):
+        with many, builder.if_else(num_rows.below(in_force().few_tokens + 1).v) as (few, most):
             with few:
-                quad, slot = row >> 2, row & 3
-                made.store_quad(place + (quad * num_blocks + block) * QUAD_BYTES, slot)
+                record, slot = place + ((row >> 2) * num_blocks + block) * QUAD_BYTES, row & 3
+                made.store_quad(record, slot)
+                with builder.if_then(is_last):
+                    _clear_quad(record, slot + 1)
             with most:
                 tile = row.new(builder.udiv(row.v, row.constant(TILE).v))
-                made.store_tile(place + (tile * num_blocks + block) * RECORD_BYTES, row - tile * TILE)
+                record, slot = place + (tile * num_blocks + block) * RECORD_BYTES, row - tile * TILE
+                made.store_tile(record, slot)
+                with builder.if_then(is_last):
+                    _clear_tile(record, slot + 1)
 
 
 @routine

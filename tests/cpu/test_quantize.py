@@ -1,0 +1,60 @@
+"""The quantised copies of activations that products read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from jackfield.program import Buffer
+from jackfield_backends.cpu.instructions import in_force
+from jackfield_backends.cpu.isa import Isa
+from jackfield_backends.cpu.quantize import (
+    BLOCK,
+    QUAD,
+    QUAD_BYTES,
+    QUAD_D,
+    RECORD_BYTES,
+    RECORD_D,
+    TILE,
+    activation_bytes,
+    lower_quantize,
+)
+from jackfield_backends.cpu.workbench import Workbench
+
+pytestmark = pytest.mark.jit
+BLOCKS = 3
+SUBNORMAL = np.uint32(1)
+
+
+@pytest.mark.parametrize("num_rows", [5, 14])
+def test_slots_without_a_row_have_scales_of_zero_whatever_lay_there(every_isa: Isa, num_rows: int) -> None:
+    """Left alone they might be subnormal numbers, and a product with those takes Intel a hundred times as long."""
+    width = BLOCKS * BLOCK
+    place = np.full(activation_bytes(width, num_rows) // 4, SUBNORMAL)
+    x = Buffer(0, width)
+    bench = Workbench(lambda lowering: lower_quantize(lowering, x, place.ctypes.data), [x], {}, num_rows)
+    bench.rows(x)[:num_rows] = 1 + np.random.default_rng(0).random((num_rows, width))
+    bench.run(num_rows)
+    bench.close()
+    is_few = num_rows <= in_force().few_tokens
+    scales = scales_of_quads(place, num_rows) if is_few else scales_of_tiles(place, num_rows)
+    assert (scales[:num_rows] > 1 / 127).all()
+    assert len(scales) > num_rows
+    assert (scales[num_rows:] == 0).all()
+
+
+def scales_of_quads(place: np.ndarray, num_rows: int) -> np.ndarray:
+    """Return [row, block]: each is there four times."""
+    return fields_of(place, -(-num_rows // QUAD), QUAD_BYTES, QUAD_D, QUAD * QUAD)[::QUAD]
+
+
+def scales_of_tiles(place: np.ndarray, num_rows: int) -> np.ndarray:
+    """Return [row, block]."""
+    return fields_of(place, -(-num_rows // TILE), RECORD_BYTES, RECORD_D, TILE)
+
+
+def fields_of(place: np.ndarray, count: int, record_bytes: int, at: int, length: int) -> np.ndarray:
+    """Return [slot, block] of a field that is ``length`` floats of every record."""
+    words = record_bytes // 4
+    records = place[: count * BLOCKS * words].view(np.float32).reshape(count, BLOCKS, words)
+    return records[:, :, at // 4 : at // 4 + length].swapaxes(1, 2).reshape(count * length, BLOCKS)
