@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from jackfield.constrain.combined import BothMasks
-from jackfield.engine.contract import SampledToken, SequenceRequest, SequenceStats, TokenMask
+from jackfield.engine.contract import SampledToken, SequenceRequest, SequenceStats
 from jackfield.errors import JackfieldError
 from jackfield.service.buffer import EventBuffer
 from jackfield.service.choice import Choice, ChoiceEnd, VerbatimParser
@@ -35,7 +34,6 @@ from jackfield.service.plan import Plan, make_plan
 from jackfield.service.preview import DEFAULT_SESSION, preview_of
 from jackfield.service.prompting import offered_tools
 from jackfield.service.requests import GenerationRequest, Message
-from jackfield.service.thinking import LengthMask
 from jackfield.text import StopStrings, StreamDetokenizer
 from jackfield.text.contract import FormatParser
 
@@ -203,7 +201,7 @@ class Generation:
             self._model.engine.pause(self._sequence_id(index))
 
     def _sequence(self, plan: Plan, index: int) -> SequenceRequest:
-        request, special = self.request, self._model.tokenizer.special
+        request, choice, special = self.request, self._choices[index], self._model.tokenizer.special
         ignored = special.eog if request.sampling.ignore_eos else frozenset[int]()
         return SequenceRequest(
             id=self._sequence_id(index),
@@ -211,34 +209,14 @@ class Generation:
             sampling=replace(request.sampling, seed=_seed_of_choice(self._seed, index)),
             max_tokens=plan.max_tokens,
             eog=special.eog - ignored,
-            sink=self._choices[index],
+            sink=choice,
             suppressed=special.suppressed | ignored,
             cache_salt=request.cache_salt,
             use_cache=not request.reset_session,
-            mask=self._make_mask(plan, self._choices[index]),
+            mask=plan.mask(self._model.tokenizer, lambda: choice.is_thinking),
             priority_key=request.priority_key,
             session_id=request.session_id or DEFAULT_SESSION,
             on_prompt=self._echo_scored if self._scores_prompt and index == 0 else None,
-        )
-
-    def _make_mask(self, plan: Plan, choice: Choice) -> TokenMask | None:
-        """Return what a choice is held to: a grammar, bounds on its length and thinking, or both."""
-        bounds = self._length_mask(plan, choice)
-        if plan.grammar is None:
-            return bounds
-        grammar = plan.grammar.mask(plan.max_tokens)
-        return grammar if bounds is None else BothMasks(grammar, bounds)
-
-    def _length_mask(self, plan: Plan, choice: Choice) -> LengthMask | None:
-        if not plan.thinking_end and not plan.min_tokens:
-            return None
-        return LengthMask(
-            self._model.tokenizer.vocab_size,
-            is_thinking=lambda: choice.is_thinking,
-            end_tokens=plan.thinking_end,
-            budget=plan.thinking_budget,
-            eog=self._model.tokenizer.special.eog,
-            min_tokens=plan.min_tokens,
         )
 
     def _sequence_id(self, index: int) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from jackfield.constrain.combined import BothMasks
 from jackfield.constrain.grammar import CompiledGrammar
 from jackfield.constrain.instructions import instructed
+from jackfield.engine.contract import TokenMask
 from jackfield.errors import Unsupported
 from jackfield.service.block_requests import refuse_beyond_blocks, unused_note
 from jackfield.service.config import EngineConfig
@@ -16,8 +19,9 @@ from jackfield.service.hosting import HostedModel
 from jackfield.service.prompting import Prompt, make_prompt
 from jackfield.service.requests import GenerationRequest
 from jackfield.service.shape import answer_grammar, check_form
-from jackfield.service.thinking import thinking_budget
+from jackfield.service.thinking import LengthMask, thinking_budget
 from jackfield.service.validation import check_request
+from jackfield.text.contract import Tokenizer
 
 __all__ = ["Plan", "make_plan"]
 
@@ -43,6 +47,30 @@ class Plan:
     thinking_budget: int
     grammar: CompiledGrammar | None
     note: str
+
+    def mask(self, tokenizer: Tokenizer, is_thinking: Callable[[], bool]) -> TokenMask | None:
+        """Return what a choice is held to: a grammar, bounds on its length and thinking, or both.
+
+        Args:
+            is_thinking: Whether the choice has a thinking block open now.
+        """
+        bounds = self._bounds(tokenizer, is_thinking)
+        if self.grammar is None:
+            return bounds
+        grammar = self.grammar.mask(self.max_tokens)
+        return grammar if bounds is None else BothMasks(grammar, bounds)
+
+    def _bounds(self, tokenizer: Tokenizer, is_thinking: Callable[[], bool]) -> LengthMask | None:
+        if not self.thinking_end and not self.min_tokens:
+            return None
+        return LengthMask(
+            tokenizer.vocab_size,
+            is_thinking=is_thinking,
+            end_tokens=self.thinking_end,
+            budget=self.thinking_budget,
+            eog=tokenizer.special.eog,
+            min_tokens=self.min_tokens,
+        )
 
 
 def make_plan(
