@@ -16,12 +16,11 @@ from jackfield.engine.sampling.edits import FixedEdits
 from jackfield.errors import ConfigError, ContextOverflow, NumericalError
 from jackfield.program import BlockDiffusion
 from jackfield.service.requests import Sampling
-from jackfield.testing.engines import EOG, VOCAB_SIZE, Recorder, ask, make_engine
+from jackfield.testing.engines import ENDLESS, EOG, VOCAB_SIZE, Recorder, ask, make_engine
 from jackfield.testing.paged_double import PagedDouble, expected_canvas_logits
 
 C = 8
 DIFFUSION = BlockDiffusion(C, max_steps=3, entropy_bound=3.0)
-ENDLESS: frozenset[int] = frozenset()
 PROMPT = list(range(1, 41))
 
 

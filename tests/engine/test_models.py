@@ -18,7 +18,7 @@ from jackfield.engine.drafting import MakeDrafter, PromptLookup
 from jackfield.engine.loading import LoadedModel, limits_for, load_model
 from jackfield.host import Host
 from jackfield.program import Program
-from jackfield.testing.engines import Recorder, ask
+from jackfield.testing.engines import ENDLESS, Recorder, ask
 from jackfield.testing.tiny import make_checkpoint
 
 # plain attention, sliding windows, shared caches, and layers with convolution and recurrent state
@@ -29,7 +29,6 @@ MODELS = [
     *(pytest.param((family, "reference"), id=family) for family in FAMILIES),
     *(pytest.param((family, "cpu"), id=f"{family}-cpu", marks=pytest.mark.jit) for family in ON_CPU),
 ]
-ENDLESS: frozenset[int] = frozenset()
 DICE = np.random.default_rng(5)
 PROMPTS = [DICE.integers(5, 380, size).tolist() for size in (70, 9, 33, 1, 48)]
 NUM_TOKENS = 12

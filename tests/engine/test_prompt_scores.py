@@ -9,10 +9,9 @@ import pytest
 from jackfield.engine.contract import SampledToken
 from jackfield.engine.engine import Engine
 from jackfield.service.requests import Sampling
-from jackfield.testing.engines import Recorder, ask, make_engine
+from jackfield.testing.engines import ENDLESS, Recorder, ask, make_engine
 
 PROMPT = [1, 5, 9, 2, 7, 3]
-ENDLESS: frozenset[int] = frozenset()
 LOGPROBS = Sampling(top_logprobs=2)
 
 

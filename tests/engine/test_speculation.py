@@ -14,11 +14,10 @@ import pytest
 from jackfield.engine.drafting import Draft, PromptLookup
 from jackfield.engine.speculation import MOST_GUESSES, SHARE, TRIAL, Speculation, StepCosts
 from jackfield.service.requests import Sampling
-from jackfield.testing.engines import EOG, VOCAB_SIZE, Recorder, ask, make_engine
+from jackfield.testing.engines import ENDLESS, EOG, VOCAB_SIZE, Recorder, ask, make_engine
 from jackfield.testing.paged_double import PagedDouble, expected_greedy
 
 I32 = npt.NDArray[np.int32]
-ENDLESS: frozenset[int] = frozenset()
 PROMPT = list(range(1, 41))
 TEXT = [*PROMPT, *expected_greedy(PROMPT, 200, VOCAB_SIZE, ENDLESS)]
 

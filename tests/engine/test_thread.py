@@ -14,10 +14,9 @@ from jackfield.backend import Limits, Step
 from jackfield.engine import Engine, SampledToken
 from jackfield.errors import BackendError, Unavailable
 from jackfield.service.events import FinishReason
-from jackfield.testing.engines import VOCAB_SIZE, Recorder, ask, make_engine
+from jackfield.testing.engines import ENDLESS, VOCAB_SIZE, Recorder, ask, make_engine
 from jackfield.testing.paged_double import PagedDouble, expected_greedy
 
-ENDLESS: frozenset[int] = frozenset()
 PATIENCE_S = 20.0
 
 

@@ -19,12 +19,14 @@ from jackfield.engine import Engine, SampledToken, SequenceRequest, SequenceStat
 from jackfield.errors import JackfieldError
 from jackfield.service.events import FinishReason
 from jackfield.service.requests import Sampling
-from jackfield.testing.paged_double import PagedDouble
+from jackfield.testing.paged_double import PagedDouble, expected_greedy
 
-__all__ = ["EOG", "VOCAB_SIZE", "Recorder", "ask", "make_engine"]
+__all__ = ["ENDLESS", "EOG", "VOCAB_SIZE", "Recorder", "ask", "greedy", "make_engine"]
 
 VOCAB_SIZE = 64
 EOG = frozenset({0})
+ENDLESS: frozenset[int] = frozenset()
+"""No token ends the answer."""
 
 
 @dataclass
@@ -113,6 +115,13 @@ def ask(
 ) -> SequenceRequest:
     """Return a request; greedy unless ``sampling`` says otherwise."""
     return SequenceRequest(id, list(prompt), sampling or Sampling(), max_tokens, eog, sink, **more)
+
+
+def greedy(
+    prompt: list[int], count: int, eog: frozenset[int] = ENDLESS, *, recurrent: bool = False
+) -> list[int]:
+    """Return the tokens that a greedy request is to get."""
+    return expected_greedy(prompt, count, VOCAB_SIZE, eog, is_recurrent=recurrent)
 
 
 def make_engine(
