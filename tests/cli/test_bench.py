@@ -107,19 +107,33 @@ def test_a_token_reads_every_matrix_and_the_chosen_experts_only(tmp_path: Path, 
     assert found == expected
 
 
+ABSENT = f'PYTHONPATH="$(dirname "$0")/absent" exec "{sys.executable}" "$@"'
+
+
 @pytest.mark.parametrize(
-    ("python", "complaint"),
+    ("script", "complaint"),
     [
-        ("/bin/false", "install llama-cpp-python"),
-        ("/none/python", "interpreter '/none/python' cannot be run"),
+        (ABSENT, "llama.cpp: not there; install llama-cpp-python, or name the interpreter"),
+        (
+            "kill -ILL $$",
+            "ended without an answer, killed by SIGILL: build llama-cpp-python for this processor",
+        ),
+        ("exit 3", "ended without an answer, with exit status 3: build"),
+        (None, "cannot be run: No such file or directory"),
     ],
 )
-def test_an_interpreter_without_the_peer_is_said_so(
-    python: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_peer_that_does_not_run_is_said_so(
+    script: str | None, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     path = make_checkpoint(tmp_path / "tiny.gguf", "llama")
+    python = tmp_path / "python"
+    (tmp_path / "absent").mkdir()
+    (tmp_path / "absent" / "llama_cpp.py").write_text("raise ImportError('not there')")
+    if script is not None:
+        python.write_text(f"#!/bin/sh\n{script}\n")
+        python.chmod(0o700)
     command = ["bench", "--model", str(path), "--backend", "reference", "--against", "llama.cpp"]
-    assert main([*command, "--peer-python", python]) == 2
+    assert main([*command, "--peer-python", str(python)]) == 2
     assert complaint in capsys.readouterr().err
 
 

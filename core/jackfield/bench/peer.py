@@ -7,6 +7,7 @@ environment, ``python`` names the interpreter of one that has it.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import asdict
@@ -66,8 +67,9 @@ class PeerModel:
         line = self._process.stdout.readline()
         if not line:
             raise ConfigError(
-                "llama.cpp did not answer: install llama-cpp-python here, or name the interpreter of an"
-                " environment that has it with --peer-python"
+                f"llama.cpp's process ended without an answer, {_ending(self._process.wait())}: build"
+                " llama-cpp-python for this processor, or name the interpreter of an environment whose build runs"
+                " here with --peer-python"
             )
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
@@ -89,3 +91,13 @@ class PeerModel:
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()
+
+
+def _ending(status: int) -> str:
+    """Return how a process ended, by its exit status."""
+    if status >= 0:
+        return f"with exit status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"

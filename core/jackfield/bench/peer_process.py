@@ -22,7 +22,10 @@ import numpy as np
 try:
     llama_cpp: Any = importlib.import_module("llama_cpp")
 except ImportError as missing:
-    print(json.dumps({"error": f"{missing}"}), flush=True)
+    advice = (
+        "install llama-cpp-python, or name the interpreter of an environment that has it with --peer-python"
+    )
+    print(json.dumps({"error": f"{missing}; {advice}"}), flush=True)
     sys.exit(1)
 
 SHORTER_IS_BETTER = "time_to_first_token_s"
