@@ -7,10 +7,14 @@ so listing every plugin imports neither numba nor a web framework.
 from __future__ import annotations
 
 import importlib
+import os
+import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from jackfield.errors import PluginImportError
+from jackfield.errors import JackfieldError, PluginError, PluginImportError
 
 __all__ = [
     "ArchitectureDescriptor",
@@ -22,6 +26,7 @@ __all__ = [
     "ProtocolDescriptor",
     "SamplerDescriptor",
     "TokenizerDescriptor",
+    "plugin_code",
 ]
 
 
@@ -53,6 +58,17 @@ class Descriptor:
             PluginImportError: The module does not import, or lacks the attribute.
         """
         return load_attribute(self.factory, f"{self.name!r}")
+
+    def make(self, *arguments: Any) -> Any:
+        """Import the factory and call it.
+
+        Raises:
+            PluginImportError: The module does not import, or lacks the attribute.
+            PluginError: The factory raised what is no error of our tree.
+        """
+        factory = self.load()
+        with plugin_code(f"factory {self.factory!r} of {self.name!r}"):
+            return factory(*arguments)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +157,24 @@ class SamplerDescriptor(Descriptor):
 @dataclass(frozen=True, kw_only=True)
 class ProtocolDescriptor(Descriptor):
     """An HTTP dialect. Factory: ``(Rail) -> jackfield.server.ProtocolRoutes``."""
+
+
+@contextmanager
+def plugin_code(what: str) -> Generator[None]:
+    """Turn whatever a plugin's code raises into one sentence that says where.
+
+    Raises:
+        PluginError: It raised what is no error of our tree.
+    """
+    try:
+        yield
+    except JackfieldError:
+        raise
+    except (Exception, SystemExit) as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        place = f"{os.path.basename(where.filename)}, line {where.lineno}"
+        raise PluginError(f"{what} failed: {reason} ({place})") from error
 
 
 def load_attribute(path: str, wanted_by: str) -> Any:

@@ -24,7 +24,7 @@ from jackfield.descriptors import (
     SamplerDescriptor,
     TokenizerDescriptor,
 )
-from jackfield.errors import DuplicateName, PluginError, UnknownName, did_you_mean
+from jackfield.errors import DuplicateName, JackfieldError, PluginError, UnknownName, did_you_mean
 from jackfield.plugins import RAISED_BY_PLUGINS, Plugin, PluginLoader, allow_list
 
 __all__ = ["Host", "PluginReport"]
@@ -210,6 +210,14 @@ class Host:
     def _all(self, kind: str, kind_type: type[D]) -> list[D]:
         unique = dict.fromkeys(self._declared[kind].values())
         return [descriptor for descriptor in unique if isinstance(descriptor, kind_type)]
+
+    def leave_out(self, kind: str, descriptor: Descriptor, error: JackfieldError) -> None:
+        """Count a plugin as failed, for something it declares cannot be used.
+
+        Raises:
+            PluginError: The operator asked for it by name.
+        """
+        self._loader.fail(self._owners[kind, descriptor.name], error)
 
     # ---- calling ----
 

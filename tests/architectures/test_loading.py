@@ -11,7 +11,14 @@ from jackfield.cli import logits
 from jackfield.descriptors import BackendDescriptor
 from jackfield.engine.loading import build_program, choose_backend, limits_for, load_model
 from jackfield.engine.single import SingleSequence
-from jackfield.errors import BackendError, BackendUnavailable, CheckpointError, ConfigError, UnknownName
+from jackfield.errors import (
+    BackendError,
+    BackendUnavailable,
+    CheckpointError,
+    ConfigError,
+    PluginError,
+    UnknownName,
+)
 from jackfield.gguf import Checkpoint, open_checkpoint
 from jackfield.hooks import hookimpl
 from jackfield.host import Host
@@ -48,10 +55,15 @@ class Picky:
         raise NotImplementedError
 
 
+class Broken:
+    def unavailable(self) -> str | None:
+        raise RuntimeError("it fell over")
+
+
 class Backends:
     @hookimpl
     def jackfield_backends(self) -> Sequence[BackendDescriptor]:
-        names = {"unwilling": Unwilling, "picky": Picky}
+        names = {"unwilling": Unwilling, "picky": Picky, "broken": Broken}
         return [
             BackendDescriptor(name=name, summary="", factory=f"{__name__}:{kind.__name__}", preference=1)
             for name, kind in names.items()
@@ -70,7 +82,11 @@ def test_a_backend_that_is_unavailable_says_why(host: Host, checkpoint: Checkpoi
         choose_backend(other, "unwilling", program, checkpoint.tensors)
     with pytest.raises(BackendError, match="backend 'picky' cannot run llama: op Linear is not to its taste"):
         choose_backend(other, "picky", program, checkpoint.tensors)
-    with pytest.raises(BackendUnavailable, match=r"no backend can run llama: .*asleep; .*taste"):
+    with pytest.raises(
+        PluginError, match=r"backend 'broken' failed: RuntimeError: it fell over \(test_loading"
+    ):
+        choose_backend(other, "broken", program, checkpoint.tensors)
+    with pytest.raises(BackendUnavailable, match=r"no backend can run llama: .*asleep; .*taste; .*fell over"):
         choose_backend(other, "auto", program, checkpoint.tensors)
     with pytest.raises(BackendUnavailable, match="no backend can run llama: none is installed"):
         choose_backend(Host(installed=False), "auto", program, checkpoint.tensors)

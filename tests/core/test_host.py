@@ -482,3 +482,25 @@ def test_a_factory_whose_module_exits_is_an_error(site: Site) -> None:
     (site.folder / "leaving_module.py").write_text("raise SystemExit(0)")
     with pytest.raises(PluginImportError, match="SystemExit: 0"):
         BackendDescriptor(name="b", summary="", factory="leaving_module:make").load()
+
+
+def test_what_a_factory_raises_is_told_in_one_sentence_with_its_place(site: Site) -> None:
+    (site.folder / "raising_module.py").write_text("def make(what):\n    raise what\n")
+    descriptor = BackendDescriptor(name="b", summary="", factory="raising_module:make")
+    with pytest.raises(PluginError) as caught:
+        descriptor.make(ValueError("no\nluck"))
+    assert caught.value.message == (
+        "factory 'raising_module:make' of 'b' failed: ValueError: no luck (raising_module.py, line 2)"
+    )
+    with pytest.raises(UnknownName, match="mine"):
+        descriptor.make(UnknownName("mine"))
+
+
+def test_what_cannot_be_used_later_counts_as_failed_and_is_fatal_where_it_was_asked_for(site: Site) -> None:
+    site.install("late", BACKEND.format(name="b"))
+    host = Host()
+    [descriptor] = host.backends()
+    host.leave_out("backend", descriptor, PluginError("too late"))
+    assert (reports(host)["late"].state, reports(host)["late"].reason) == ("failed", "PluginError: too late")
+    with pytest.raises(PluginError, match="too late"):
+        Host(allow=["late"]).leave_out("backend", descriptor, PluginError("too late"))

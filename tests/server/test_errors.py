@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import EntryPoint, EntryPoints
 from typing import Any
 
 import pytest
 
+import jackfield.testing.dialect
+from jackfield.descriptors import ProtocolDescriptor
 from jackfield.errors import (
     BackendError,
     BackendUnavailable,
@@ -21,6 +24,7 @@ from jackfield.errors import (
     NotFound,
     NumericalError,
     OutOfMemory,
+    PluginError,
     QueueFull,
     RateLimited,
     RequestError,
@@ -29,7 +33,9 @@ from jackfield.errors import (
     Unavailable,
     Unsupported,
 )
-from jackfield.server import ErrorSurface, HttpRefusal
+from jackfield.hooks import hookimpl
+from jackfield.host import Host
+from jackfield.server import ErrorSurface, HttpRefusal, ServerSettings, build_app
 from jackfield.server.errors import ErrorSurfaces
 from jackfield.testing.service import FakeService
 
@@ -184,3 +190,30 @@ def test_a_websocket_is_turned_away(open_client: Any) -> None:
 
     with pytest.raises(WebSocketDisconnect), open_client().websocket_connect("/plain/generate"):
         pass
+
+
+class Late:
+    @hookimpl
+    def jackfield_protocols(self) -> list[ProtocolDescriptor]:
+        return [ProtocolDescriptor(name="late", summary="", factory=f"{__name__}:mount_late")]
+
+
+LATE = Late()
+
+
+def mount_late(rail: object) -> None:
+    raise RuntimeError("not today")
+
+
+def test_a_protocol_that_cannot_be_mounted_is_left_out_unless_it_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    installed = EntryPoints([EntryPoint("late", f"{__name__}:LATE", "jackfield")])
+    monkeypatch.setattr("jackfield.plugins.entry_points", lambda group: installed)
+    monkeypatch.delenv("JACKFIELD_PLUGINS", raising=False)
+    given = {"plain": jackfield.testing.dialect}
+    app = build_app(ServerSettings(), FakeService(), Host(given))
+    assert "/plain/generate" in {route.path for route in app.routes}
+    assert "plugin 'late' (- -) failed and is left out" in caplog.text
+    with pytest.raises(PluginError, match=r"mount_late' of 'late' failed: RuntimeError: not today"):
+        build_app(ServerSettings(), FakeService(), Host(given, allow=["late"]))

@@ -109,7 +109,7 @@ class OurModel:
 
     def machine_rates(self, num_threads: int) -> MachineRates | None:
         """Return what the backend finds the machine can do; ``None`` where that does not bound it."""
-        backend: Backend = self._host.backend(self.backend).load()()
+        backend: Backend = self._host.backend(self.backend).make()
         return backend.measure(num_threads)
 
     def start_engine(

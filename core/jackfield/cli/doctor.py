@@ -24,7 +24,7 @@ from jackfield.bench.figures import Workload
 from jackfield.bench.ours import OurModel
 from jackfield.cli.inspect import format_bytes
 from jackfield.cli.progress import LoadProgress
-from jackfield.descriptors import BackendDescriptor
+from jackfield.descriptors import BackendDescriptor, plugin_code
 from jackfield.engine.loading import AUTO
 from jackfield.errors import JackfieldError
 from jackfield.host import Host
@@ -115,10 +115,11 @@ def _backend(descriptor: BackendDescriptor, num_threads: int) -> list[Finding]:
     """Ask one backend; being unavailable is no illness, failing to import is. No threads, no measuring."""
     subject = f"backend {descriptor.name}"
     try:
-        backend: Backend = descriptor.load()()
-        reason = backend.unavailable()
-        facts: Mapping[str, str] = {} if reason else backend.describe()
-        rates = backend.measure(num_threads) if num_threads and not reason else None
+        backend: Backend = descriptor.make()
+        with plugin_code(f"backend {descriptor.name!r}"):
+            reason = backend.unavailable()
+            facts: Mapping[str, str] = {} if reason else backend.describe()
+            rates = backend.measure(num_threads) if num_threads and not reason else None
     except JackfieldError as error:
         return [Finding(subject, error.message, healthy=False)]
     found = [Finding(subject, f"unavailable: {reason}" if reason else f"ready: {descriptor.summary}")]

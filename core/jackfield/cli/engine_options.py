@@ -82,7 +82,7 @@ def model_file(named: str | None, host: Host) -> str:
         return named
     for model in host.models():
         if named is None or named in model.names:
-            path: Path = model.load()()
+            path: Path = model.make()
             return str(path)
     if named is None:
         raise ConfigError("no model was named; pass --model with the path of a GGUF file")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 
 from jackfield.backend import Backend, Limits
+from jackfield.descriptors import plugin_code
 from jackfield.engine.loading import build_program
 from jackfield.errors import JackfieldError
 from jackfield.gguf import Checkpoint
@@ -83,7 +84,7 @@ def _judge_words(verdict: Verdict, checkpoint: Checkpoint, host: Host) -> Verdic
     verdict = replace(verdict, chat_format=said)
     try:
         name = checkpoint.metadata.text(TOKENIZER_KEY)
-        tokenizer = host.tokenizer(name).load()(checkpoint.metadata)
+        tokenizer = host.tokenizer(name).make(checkpoint.metadata)
     except JackfieldError as error:
         return _with_problem(verdict, error.message)
     return replace(verdict, tokenizer=f"{name}, {tokenizer.vocab_size} tokens")
@@ -135,9 +136,10 @@ def _ask_backends(
 ) -> Iterator[tuple[str, str, tuple[tuple[str, int], ...]]]:
     for descriptor in sorted(host.backends(), key=lambda item: -item.preference):
         try:
-            backend: Backend = descriptor.load()()
-            reason = backend.unavailable() or backend.cannot_run(program, checkpoint.tensors)
-            estimate = None if reason else backend.estimate(program, checkpoint.tensors, limits)
+            backend: Backend = descriptor.make()
+            with plugin_code(f"backend {descriptor.name!r}"):
+                reason = backend.unavailable() or backend.cannot_run(program, checkpoint.tensors)
+                estimate = None if reason else backend.estimate(program, checkpoint.tensors, limits)
         except JackfieldError as error:
             reason, estimate = error.message, None
         yield descriptor.name, reason or "runs", tuple(asdict(estimate).items()) if estimate else ()

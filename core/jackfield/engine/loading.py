@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 
 from jackfield.backend import Backend, Executable, KvType, Limits, OpenProgress, WeightSource
-from jackfield.descriptors import BackendDescriptor
-from jackfield.errors import BackendError, BackendUnavailable, CheckpointError, PluginImportError, UnknownName
+from jackfield.descriptors import BackendDescriptor, plugin_code
+from jackfield.errors import BackendError, BackendUnavailable, CheckpointError, PluginError, UnknownName
 from jackfield.gguf import Checkpoint, open_checkpoint
 from jackfield.host import Host
 from jackfield.program import Program
@@ -89,7 +89,7 @@ def build_program(checkpoint: Checkpoint, host: Host) -> Program:
         raise CheckpointError(
             f"{checkpoint.path.name!r}: {error.message}", param="general.architecture"
         ) from error
-    program: Program = architecture.load()(checkpoint)
+    program: Program = architecture.make(checkpoint)
     return program.with_plugin_ops(host.ops())
 
 
@@ -107,7 +107,7 @@ def choose_backend(host: Host, name: str, program: Program, weights: WeightSourc
     for descriptor in _by_preference(host):
         try:
             return _named_backend(descriptor, program, weights)
-        except (BackendError, PluginImportError) as error:
+        except (BackendError, PluginError) as error:
             reasons.append(error.message)
     listing = "; ".join(reasons) or "none is installed"
     raise BackendUnavailable(f"no backend can run {program.architecture}: {listing}", details=reasons)
@@ -151,11 +151,12 @@ def _by_preference(host: Host) -> list[BackendDescriptor]:
 def _named_backend(
     descriptor: BackendDescriptor, program: Program, weights: WeightSource
 ) -> tuple[str, Backend]:
-    backend: Backend = descriptor.load()()
-    reason = backend.unavailable()
+    backend: Backend = descriptor.make()
+    with plugin_code(f"backend {descriptor.name!r}"):
+        reason = backend.unavailable()
+        lacking = None if reason else backend.cannot_run(program, weights)
     if reason is not None:
         raise BackendUnavailable(f"backend {descriptor.name!r} cannot be used here: {reason}")
-    lacking = backend.cannot_run(program, weights)
     if lacking is not None:
         raise BackendError(f"backend {descriptor.name!r} cannot run {program.architecture}: {lacking}")
     return descriptor.name, backend

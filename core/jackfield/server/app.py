@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -38,6 +38,7 @@ from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 from litestar.plugins import PluginProtocol
 
+from jackfield.errors import JackfieldError
 from jackfield.host import Host
 from jackfield.server.bodies import decode_json, read_body
 from jackfield.server.errors import ErrorSurfaces
@@ -84,11 +85,11 @@ def build_app(settings: ServerSettings, service: Service, host: Host) -> RailApp
 
     Raises:
         DuplicateName: Two protocols serve one method of one path without sharing it.
-        PluginImportError: A protocol's factory cannot be imported.
+        PluginError: A protocol of a plugin that was asked for by name cannot be mounted.
     """
     uploads = UploadStore(settings.uploads, settings.bodies.upload_bytes)
     rail = Rail(settings=settings, service=service, host=host, uploads=uploads)
-    mounted = [descriptor.load()(rail) for descriptor in host.protocols()]
+    mounted = list(_mounted(rail, host))
     surfaces = ErrorSurfaces(surface for routes in mounted for surface in routes.errors)
     app = RailApp(
         [
@@ -105,6 +106,14 @@ def build_app(settings: ServerSettings, service: Service, host: Host) -> RailApp
     )
     app.layers = Layers(rail, surfaces)
     return app
+
+
+def _mounted(rail: Rail, host: Host) -> Iterator[ProtocolRoutes]:
+    for descriptor in host.protocols():
+        try:
+            yield descriptor.make(rail)
+        except JackfieldError as error:
+            host.leave_out("protocol", descriptor, error)
 
 
 @asynccontextmanager

@@ -67,7 +67,7 @@ def open_model(config: EngineConfig, host: Host, progress: OpenProgress | None =
         watch = FileWatch(checkpoint.paths)
         tokenizer = _tokenizer(checkpoint, host)
         format_descriptor = _format_descriptor(config, host, checkpoint)
-        chat_format: ChatFormat = format_descriptor.load()()
+        chat_format: ChatFormat = format_descriptor.make()
         renderer = undo.enter_context(TemplateRenderer())
         renderer.prewarm()
         opened = _open_program(config, host, checkpoint, progress)
@@ -99,7 +99,7 @@ def _tokenizer(checkpoint: Checkpoint, host: Host) -> Tokenizer:
         descriptor = host.tokenizer(checkpoint.metadata.text(key))
     except UnknownName as error:
         raise CheckpointError(f"{checkpoint.path.name!r}: {error.message}", param=key) from error
-    tokenizer: Tokenizer = descriptor.load()(checkpoint.metadata)
+    tokenizer: Tokenizer = descriptor.make(checkpoint.metadata)
     return tokenizer
 
 

@@ -141,7 +141,7 @@ def _stages(
 ) -> list[SamplerStage]:
     ordered = core_stages(request.sampling)
     for descriptor in descriptors:
-        stage = cast(StageFactory, descriptor.load())(request.sampling, vocabulary)
+        stage = cast(StageFactory, descriptor.make)(request.sampling, vocabulary)
         if stage is not None:
             ordered.append((descriptor.order, stage))
     return [stage for _, stage in sorted(ordered, key=lambda pair: pair[0])]
