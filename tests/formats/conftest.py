@@ -29,7 +29,7 @@ def parser_of(host: Host) -> Callable[..., FormatParser]:
 
     def build(name: str, *, tail: str | None = None, with_tools: bool = True) -> FormatParser:
         chat_format: ChatFormat = host.chat_format(name).load()()
-        parser = chat_format.parser(TOOLS if with_tools else [], thinking=True)
+        parser = chat_format.parser(TOOLS if with_tools else [])
         if tail is not None:
             parser.prime(tail)
         return parser

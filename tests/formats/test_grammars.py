@@ -83,7 +83,7 @@ class Family:
         return self.grammars.of_chat(Wanted(**given), constraint).mask(max_tokens)
 
     def parser(self, **wanted: Any) -> FormatParser:
-        parser = self.format.parser(TOOLS, thinking=True)
+        parser = self.format.parser(TOOLS)
         parser.prime(wanted.get("tail", TAILS.get(self.name, "")))
         return parser
 

@@ -82,7 +82,7 @@ def test_a_stop_string_ends_within_a_block_and_across_two() -> None:
 def test_other_events_keep_their_place_between_the_text_of_a_block() -> None:
     owner = Owner()
     tags = [TOKENIZER.id_of(tag) or 0 for tag in ("<think>", "</think>")]
-    choice = make(owner, parser=TagFormat().parser([], thinking=True), preserved=tags)
+    choice = make(owner, parser=TagFormat().parser([]), preserved=tags)
     choice.block([*b"ab", tags[0], *b"cd", tags[1], *b"ef"])
     assert owner.events[0] == TextDelta("ab")
     assert owner.events[-1] == TextDelta("ef")

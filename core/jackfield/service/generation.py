@@ -184,7 +184,7 @@ class Generation:
         if not plan.prompt.is_chat:
             return VerbatimParser()
         tools = offered_tools(self.request, self._model)
-        parser = self._model.chat_format.parser(tools, thinking=bool(plan.think))
+        parser = self._model.chat_format.parser(tools)
         parser.prime(plan.prompt.tail)
         return parser
 

@@ -37,7 +37,7 @@ def answer_grammar(
     tools = _callable_tools(request, model)
     if not tools and request.constraint is None:
         return None
-    parser = model.chat_format.parser(tools, thinking=bool(think))
+    parser = model.chat_format.parser(tools)
     parser.prime(prompt.tail)
     wanted = Wanted(
         tools=tools,

@@ -162,7 +162,7 @@ class TagFormat:
         """Write the answer, behind what is thought."""
         TaggedGrammar(writer, wanted, thinking=[("<think>", "</think>")]).write()
 
-    def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
+    def parser(self, tools: Sequence[ToolDefinition]) -> FormatParser:
         """Return a parser of the tags."""
         return _TagParser()
 

@@ -193,6 +193,6 @@ class ChatFormat(Protocol):
         """
         ...
 
-    def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
+    def parser(self, tools: Sequence[ToolDefinition]) -> FormatParser:
         """Return a parser for one generation; tool syntax is read only when ``tools`` were offered."""
         ...

@@ -298,7 +298,7 @@ class DeepSeekFormat:
         misspelt = BLOCK_SPELLINGS[1:]
         TaggedGrammar(writer, wanted, thinking=THINKING, calls=calls, unread=misspelt, is_block=True).write()
 
-    def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
+    def parser(self, tools: Sequence[ToolDefinition]) -> FormatParser:
         """Return a parser for one generation."""
         return TaggedParser(self.dialect, tools)
 

@@ -323,7 +323,7 @@ class Gemma4Format:
         strays = (CALL_END, RESPONSE, CHANNEL, CHANNEL_END)
         TaggedGrammar(writer, wanted, thinking=thinking, calls={CALL: call}, unread=strays).write()
 
-    def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
+    def parser(self, tools: Sequence[ToolDefinition]) -> FormatParser:
         """Return a parser for one generation."""
         return GemmaParser(tools)
 

@@ -186,7 +186,7 @@ class HarmonyFormat:
         """Write messages: thoughts and preambles, then an answer or calls."""
         HarmonyGrammar(wanted, writer).write()
 
-    def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
+    def parser(self, tools: Sequence[ToolDefinition]) -> FormatParser:
         """Return a parser for one generation."""
         return HarmonyParser(tools)
 

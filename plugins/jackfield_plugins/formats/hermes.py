@@ -53,7 +53,7 @@ class HermesFormat:
 
         TaggedGrammar(writer, wanted, thinking=DIALECT.thinking, calls={CALL: call}).write()
 
-    def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
+    def parser(self, tools: Sequence[ToolDefinition]) -> FormatParser:
         """Return a parser for one generation; a model that thinks unasked is read all the same."""
         return TaggedParser(DIALECT, tools)
 

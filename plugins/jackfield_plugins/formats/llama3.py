@@ -144,7 +144,7 @@ class Llama3Format:
         space = "" if wanted.is_continued else f"{writer.terminal(SPACE)}?"
         writer.rules["start"] = f"{space} ({either(answers)})"
 
-    def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
+    def parser(self, tools: Sequence[ToolDefinition]) -> FormatParser:
         """Return a parser for one generation."""
         return TaggedParser(DIALECT, tools)
 

@@ -142,7 +142,7 @@ class MistralFormat:
 
         TaggedGrammar(writer, wanted, thinking=DIALECT.thinking, calls={CALLS: calls}).write()
 
-    def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
+    def parser(self, tools: Sequence[ToolDefinition]) -> FormatParser:
         """Return a parser for one generation."""
         return TaggedParser(DIALECT, tools)
 

@@ -51,7 +51,7 @@ class NemotronFormat:
 
         TaggedGrammar(writer, wanted, thinking=DIALECT.thinking, calls={CALLS: calls}, is_block=True).write()
 
-    def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
+    def parser(self, tools: Sequence[ToolDefinition]) -> FormatParser:
         """Return a parser for one generation."""
         return TaggedParser(DIALECT, tools)
 

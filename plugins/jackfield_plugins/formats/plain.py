@@ -30,7 +30,7 @@ class PlainFormat:
         """Write the answer, behind what the family thinks."""
         TaggedGrammar(writer, wanted, thinking=self.dialect.thinking).write()
 
-    def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
+    def parser(self, tools: Sequence[ToolDefinition]) -> FormatParser:
         """Return a parser that reads no tools."""
         return TaggedParser(self.dialect, ())
 

@@ -264,7 +264,7 @@ class QwenXmlFormat:
         )
         grammar.write()
 
-    def parser(self, tools: Sequence[ToolDefinition], *, thinking: bool) -> FormatParser:
+    def parser(self, tools: Sequence[ToolDefinition]) -> FormatParser:
         """Return a parser for one generation."""
         return TaggedParser(DIALECT, tools)
 

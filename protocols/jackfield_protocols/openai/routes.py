@@ -24,7 +24,7 @@ from jackfield.server import (
 from jackfield.service.events import Event
 from jackfield.service.requests import GenerationRequest
 from jackfield.service.status import ModelInfo
-from jackfield_protocols.openai.bodies import StreamOptions
+from jackfield_protocols.openai.bodies import ChatBody, StreamOptions
 from jackfield_protocols.openai.completions import CompletionAnswer, CompletionChunks
 from jackfield_protocols.openai.embeddings import embeddings_body
 from jackfield_protocols.openai.errors import SURFACE
@@ -64,24 +64,9 @@ def mount(rail: Rail) -> ProtocolRoutes:
         wanted = chat_request(body, request_id=identity.request_id, owner=identity.owner)
         if wanted.dry_run:
             return await answer_dry_run(rail, request, [wanted])
-        fingerprint = fingerprint_of(rail.service.resolve_model(body.model))
-        events = rail.service.generate(wanted)
         if body.stream:
-            make_chunks = ChatChunks if given.functions is None else FunctionChunks
-            chunks = make_chunks(
-                body.model,
-                num_choices=wanted.num_choices,
-                include_usage=_usage_wanted(body.stream_options),
-                fingerprint=fingerprint,
-            )
-            return await open_stream(rail, request, events, chunks, num_choices=wanted.num_choices)
-        collected = await collect(rail, request, events, num_choices=wanted.num_choices)
-        answer = ChatAnswer(body.model, num_choices=wanted.num_choices, fingerprint=fingerprint)
-        for event in collected:
-            answer.take(event)
-        for text in answer.texts():
-            check_output(wanted.constraint, text)
-        whole = answer.body()
+            return await _stream_chat(rail, request, given, wanted)
+        whole = await _whole_chat(rail, request, wanted)
         return json_response(whole if given.functions is None else with_function_calls(whole))
 
     @post("/v1/completions", opt=CONVERSATION, status_code=200)
@@ -119,6 +104,32 @@ def mount(rail: Rail) -> ProtocolRoutes:
 
 def _usage_wanted(options: StreamOptions | None) -> bool:
     return options is not None and options.include_usage
+
+
+async def _stream_chat(
+    rail: Rail, request: AnyRequest, body: ChatBody, wanted: GenerationRequest
+) -> Response[Any]:
+    make_chunks = ChatChunks if body.functions is None else FunctionChunks
+    chunks = make_chunks(
+        body.model,
+        num_choices=wanted.num_choices,
+        include_usage=_usage_wanted(body.stream_options),
+        fingerprint=fingerprint_of(rail.service.resolve_model(body.model)),
+    )
+    events = rail.service.generate(wanted)
+    return await open_stream(rail, request, events, chunks, num_choices=wanted.num_choices)
+
+
+async def _whole_chat(rail: Rail, request: AnyRequest, wanted: GenerationRequest) -> dict[str, Any]:
+    """Answer, and refuse an answer in JSON that was cut short."""
+    fingerprint = fingerprint_of(rail.service.resolve_model(wanted.model))
+    answer = ChatAnswer(wanted.model, num_choices=wanted.num_choices, fingerprint=fingerprint)
+    events = rail.service.generate(wanted)
+    for event in await collect(rail, request, events, num_choices=wanted.num_choices):
+        answer.take(event)
+    for text in answer.texts():
+        check_output(wanted.constraint, text)
+    return answer.body()
 
 
 async def _stream_completion(
