@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
+from jackfield.descriptors import SamplerDescriptor
 from jackfield.errors import BackendError, CheckpointError, UnknownName
+from jackfield.hooks import hookimpl
 from jackfield.host import Host
 from jackfield.service.child import ChildService
 from jackfield.service.config import EngineConfig
@@ -162,6 +165,25 @@ def test_other_file_takes_over_and_a_bad_one_does_not(model: Path, tmp_path: Pat
         assert ending_of(await collect(service, make_request(model="other", user="Hi"))).reason == "stop"
 
     run_service(ThreadService(config, Host()), use)
+
+
+class BrokenSampler:
+    @hookimpl
+    def jackfield_samplers(self) -> list[SamplerDescriptor]:
+        return [SamplerDescriptor(name="broken", summary="", factory="no_such_module:stage")]
+
+
+BROKEN = BrokenSampler()
+
+
+def test_a_sampler_that_cannot_be_imported_fails_no_request(
+    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = [*entry_points(group="jackfield"), EntryPoint("broken", f"{__name__}:BROKEN", "jackfield")]
+    monkeypatch.setattr("jackfield.plugins.entry_points", lambda group: EntryPoints(found))
+    [events] = ask(ThreadService(make(model, "null"), Host()), make_request(model="tiny", user="Hi"))
+    assert ending_of(events).reason == "stop"
+    assert "plugin 'broken' (- -) failed and is left out" in caplog.text
 
 
 def test_missing_file_is_one_clear_error(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jackfield.backend import Executable, Limits, MemoryEstimate, OpenProgress
-from jackfield.descriptors import ChatFormatDescriptor
+from jackfield.descriptors import ChatFormatDescriptor, SamplerDescriptor
 from jackfield.engine import Engine
 from jackfield.engine.drafting import PromptLookup
 from jackfield.engine.loading import build_program, choose_backend
-from jackfield.errors import CheckpointError, UnknownName
+from jackfield.errors import CheckpointError, PluginImportError, UnknownName
 from jackfield.gguf import Checkpoint, open_checkpoint
 from jackfield.host import Host
 from jackfield.program import Program
@@ -83,7 +83,7 @@ def open_model(config: EngineConfig, host: Host, progress: OpenProgress | None =
             context_length=opened.limits.max_context,
             is_recurrent=opened.program.is_recurrent,
             diffusion=opened.program.diffusion,
-            samplers=host.samplers(),
+            samplers=_samplers(host),
             make_drafter=PromptLookup if config.speculation == "auto" else None,
             vocabulary=tokenizer,
         )
@@ -91,6 +91,19 @@ def open_model(config: EngineConfig, host: Host, progress: OpenProgress | None =
     model = HostedModel(info, tokenizer, chat_format, template, engine, release.close, watch.damage)
     model.grammars.prewarm()
     return model
+
+
+def _samplers(host: Host) -> list[SamplerDescriptor]:
+    """Return those whose code can be imported: one that cannot would fail every request."""
+    usable: list[SamplerDescriptor] = []
+    for descriptor in host.samplers():
+        try:
+            descriptor.load()
+        except PluginImportError as error:
+            host.leave_out("sampler", descriptor, error)
+        else:
+            usable.append(descriptor)
+    return usable
 
 
 def _tokenizer(checkpoint: Checkpoint, host: Host) -> Tokenizer:
