@@ -156,7 +156,7 @@ class SamplerDescriptor(Descriptor):
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolDescriptor(Descriptor):
-    """An HTTP dialect. Factory: ``(Rail) -> jackfield.server.ProtocolRoutes``."""
+    """An HTTP protocol. Factory: ``(Rail) -> jackfield.server.ProtocolRoutes``."""
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def jackfield_samplers() -> Sequence[SamplerDescriptor]:
 
 @hookspec
 def jackfield_protocols() -> Sequence[ProtocolDescriptor]:
-    """Declare HTTP dialects to mount on the server's rail.
+    """Declare HTTP protocols to mount on the server's rail.
 
     Collecting; called once when the server starts. Routes inherit the rail's authentication, limits
     and guards. Since 0.1. Example: ``jackfield_protocols.ollama``.

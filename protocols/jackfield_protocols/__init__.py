@@ -1,1 +1,1 @@
-"""First-party HTTP dialects, one each."""
+"""First-party HTTP protocols, one each."""

@@ -1,4 +1,4 @@
-"""One application with every dialect over a service without an engine."""
+"""One application with every protocol over a service without an engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On every newer surface: a client that leaves ends its generation, and a refusal is a status, also for a stream."""
+"""On every newer endpoint: a client that leaves ends its generation, and a refusal is a status, also for a stream."""
 
 from __future__ import annotations
 

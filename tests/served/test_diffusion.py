@@ -1,4 +1,4 @@
-"""A diffusion model as its users meet it: whole blocks on every surface, previews on the page, clear refusals."""
+"""A diffusion model as its users meet it: whole blocks on every protocol, previews on the page, clear refusals."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
-import jackfield.testing.dialect
+import jackfield.testing.plain_protocol
 from jackfield.host import Host
 from jackfield.server import ServerSettings, UploadLimits, build_app
 from jackfield.server.app import RailApp
@@ -25,7 +25,7 @@ def make_app(tmp_path: Path) -> MakeApp:
     """Return a function from a service and settings to an application."""
 
     def make(service: FakeService | None = None, **settings: Any) -> RailApp:
-        host = Host({"plain": jackfield.testing.dialect}, installed=False)
+        host = Host({"plain": jackfield.testing.plain_protocol}, installed=False)
         settings.setdefault("uploads", UploadLimits(directory=tmp_path / "uploads", free_disk_bytes=0))
         return build_app(ServerSettings(**settings), service or FakeService(), host)
 

@@ -31,7 +31,7 @@ FINISHED = Finished("stop", Usage(3, 0, 2), Timings(10, 0, 0, 5, 5))
 PROGRAM = """
     import sys
     from pathlib import Path
-    import jackfield.testing.dialect
+    import jackfield.testing.plain_protocol
     from jackfield.host import Host
     from jackfield.server import ServerSettings, UploadLimits
     from jackfield.server.run import serve
@@ -60,7 +60,7 @@ PROGRAM = """
     settings = ServerSettings(
         port=0, drain_s={drain_s}, uploads=UploadLimits(directory=Path({folder!r}), free_disk_bytes=0)
     )
-    host = Host({{"plain": jackfield.testing.dialect}}, installed=False)
+    host = Host({{"plain": jackfield.testing.plain_protocol}}, installed=False)
     sys.exit(serve(settings, Service(script=script), host, when_ready=lambda urls: print(urls[0], flush=True)))
 """
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import jackfield.testing.dialect
+import jackfield.testing.plain_protocol
 from jackfield.descriptors import ProtocolDescriptor
 from jackfield.errors import (
     BackendError,
@@ -211,7 +211,7 @@ def test_a_protocol_that_cannot_be_mounted_is_left_out_unless_it_was_asked_for(
     installed = EntryPoints([EntryPoint("late", f"{__name__}:LATE", "jackfield")])
     monkeypatch.setattr("jackfield.plugins.entry_points", lambda group: installed)
     monkeypatch.delenv("JACKFIELD_PLUGINS", raising=False)
-    given = {"plain": jackfield.testing.dialect}
+    given = {"plain": jackfield.testing.plain_protocol}
     app = build_app(ServerSettings(), FakeService(), Host(given))
     assert "/plain/generate" in {route.path for route in app.routes}
     assert "plugin 'late' (- -) failed and is left out" in caplog.text

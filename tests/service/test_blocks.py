@@ -115,7 +115,7 @@ TOOL = ToolDefinition("look")
     ],
 )
 def test_what_blocks_cannot_do_is_refused(param: str, what: str, fields: dict[str, Any]) -> None:
-    request = GenerationRequest(id="r", surface="test", model="m", prompt="", **fields)
+    request = GenerationRequest(id="r", protocol="test", model="m", prompt="", **fields)
     with pytest.raises(Unsupported, match=f"'m.gguf' writes whole blocks .* cannot {what}") as caught:
         refuse_beyond_blocks(request, "m.gguf")
     assert caught.value.param == param
@@ -123,7 +123,7 @@ def test_what_blocks_cannot_do_is_refused(param: str, what: str, fields: dict[st
 
 def test_what_asks_for_nothing_is_not_refused() -> None:
     request = GenerationRequest(
-        id="r", surface="test", model="m", prompt="", think=False, tools=[TOOL], num_choices=3,
+        id="r", protocol="test", model="m", prompt="", think=False, tools=[TOOL], num_choices=3,
         tool_choice=ToolChoice("none"), template_arguments={"enable_thinking": False},
         sampling=Sampling(stop=["x"], logit_bias={1: 2.0}, seed=3, ignore_eos=True),
     )  # fmt: skip

@@ -28,7 +28,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_hook_event_emitted_logs_one_line_without_any_text(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stage.ask(make_request(id="abc", user="What is the secret?", surface="openai"))
+    stage.ask(make_request(id="abc", user="What is the secret?", protocol="openai"))
     [line] = [line for line in lines(caplog) if line.startswith("abc")]
     assert line.startswith("abc openai: ")
     assert " prompt tokens (0 cached) + 18" in line

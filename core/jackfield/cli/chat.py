@@ -215,7 +215,7 @@ async def _print_events(service: Service, conversation: Conversation, answer: _A
     conversation.num_requests += 1
     request = GenerationRequest(
         id=f"chat-{conversation.num_requests}",
-        surface="chat",
+        protocol="chat",
         model=model.file if model else "",
         messages=conversation.messages,
         sampling=conversation.sampling,

@@ -129,7 +129,7 @@ def _request(
     is_raw = arguments.raw and job.prompt is not None
     return GenerationRequest(
         id=request_id,
-        surface="run",
+        protocol="run",
         model=model.file if model else "",
         messages=None if is_raw else messages,
         prompt=job.prompt if is_raw else None,

@@ -1,4 +1,4 @@
-"""Answering ``dry_run``: one shape, whatever the dialect."""
+"""Answering ``dry_run``: one shape, whatever the protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an error of the tree becomes a status and a body in the dialect of the path it happened on.
+"""How an error of the tree becomes a status and a body in the shape of the protocol whose path it happened on.
 
 A protocol declares one ``ErrorSurface`` for each family of its paths. The longest prefix that fits decides,
 also where no handler was reached: wrong path, wrong method, no key, body too large.
@@ -89,12 +89,12 @@ class WireError:
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorSurface:
-    """One dialect of errors and the paths that speak it.
+    """One shape of errors and the paths that have it.
 
     Attributes:
         prefixes: ``"/v1"`` covers ``/v1`` and all below it; the longest prefix of all protocols wins.
         body: ``(error, status)`` to the JSON value of the body.
-        statuses: Where this dialect departs from the common table; a class covers its subclasses.
+        statuses: Where this shape departs from the common table; a class covers its subclasses.
     """
 
     prefixes: tuple[str, ...]
@@ -102,7 +102,7 @@ class ErrorSurface:
     statuses: Mapping[type[JackfieldError], int] = field(default_factory=lambda: MappingProxyType({}))
 
     def status_of(self, error: JackfieldError) -> int:
-        """Return the HTTP status this dialect gives an error."""
+        """Return the HTTP status that an error has here."""
         if isinstance(error, HttpRefusal):
             return error.status
         for kind in type(error).__mro__:

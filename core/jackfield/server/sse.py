@@ -1,4 +1,4 @@
-"""Server-Sent Events, which most dialects stream. Source: WHATWG HTML, section 9.2."""
+"""Server-Sent Events, which most protocols stream. Source: WHATWG HTML, section 9.2."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ SSE_COMMENT = b": still working\n\n"
 
 
 def sse(value: Any, name: str = "") -> bytes:
-    """Return the frame of a JSON value, under the name of its event if the dialect names events."""
+    """Return the frame of a JSON value, under the name of its event if the protocol names events."""
     head = f"event: {name}\n" if name else ""
     return f"{head}data: ".encode() + msgspec.json.encode(value) + b"\n\n"

@@ -30,7 +30,7 @@ NO_CACHE = {"cache-control": "no-cache", "connection": "keep-alive", "x-accel-bu
 
 
 class Frames(Protocol):
-    """How one dialect writes a stream. One object per request; it may remember what it has written.
+    """How one protocol writes a stream. One object per request; it may remember what it has written.
 
     Attributes:
         media_type: ``text/event-stream`` or ``application/x-ndjson``.
@@ -39,9 +39,9 @@ class Frames(Protocol):
     media_type: str
 
     def render(self, event: Event) -> Iterable[bytes]:
-        """Return the frames of an event, none if the dialect has no word for it.
+        """Return the frames of an event, none if the protocol has no word for it.
 
-        ``Failed`` must give the dialect's whole ending; nothing is written after it.
+        ``Failed`` must give the protocol's whole ending; nothing is written after it.
         """
         ...
 

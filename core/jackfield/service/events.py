@@ -1,4 +1,4 @@
-"""What the service answers: one stream of typed events, whatever the dialect.
+"""What the service answers: one stream of typed events, whatever the protocol.
 
 A stream is: any number of ``QueuePlace``, then ``Admitted``, then deltas, then for each choice one
 ``Finished``; or at any point one ``Failed``, which ends it. ``Admitted`` comes before the first token and
@@ -57,7 +57,7 @@ class QueuePlace(msgspec.Struct, frozen=True, tag="queue"):
 
 
 class DryRun(msgspec.Struct, frozen=True):
-    """What a request would do; every dialect answers ``dry_run`` with this object as it is.
+    """What a request would do; every protocol answers ``dry_run`` with this object as it is.
 
     Attributes:
         prompt: As the chat template rendered it, or as the client wrote it.

@@ -1,4 +1,4 @@
-"""What a protocol asks of the service: typed, checked for shape, free of any wire dialect."""
+"""What a protocol asks of the service: typed, checked for shape, free of any wire format."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ToolCall(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One turn of a conversation, in whatever dialect it came."""
+    """One turn of a conversation, by whatever protocol it came."""
 
     role: str
     content: str = ""
@@ -137,7 +137,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         id: Unique, ``[A-Za-z0-9._-]{1,64}``; also the request id of logs and headers.
-        surface: The protocol's name, for logs and metrics.
+        protocol: Its name, or that of the command which asks; for logs and metrics.
         model: The name the client used; checked against the hosted one before anything else.
         prompt: Raw text, no template. ``suffix`` makes it an infill request.
         think: ``None`` leaves it to the server's default (off); a level is for templates that know levels.
@@ -156,7 +156,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     id: str
-    surface: str
+    protocol: str
     model: str
     messages: list[Message] | None = None
     prompt: str | None = None

@@ -1,6 +1,6 @@
 """Streams of events as a service may send them, and what a client should have heard of them.
 
-For protocols: render a stream's frames, let the dialect's own client put them together again, and compare.
+For protocols: render a stream's frames, let the protocol's own client put them together again, and compare.
 
     events = random_stream(random.Random(7))
     assert heard_by_the_client(frames_of(events)) == heard_in(events)
@@ -73,7 +73,7 @@ def heard_in(events: Iterable[Event], choice: int = 0) -> Heard:
 
 
 def frames_of(frames: Any, events: Iterable[Event]) -> bytes:
-    """Return all that a dialect's ``Frames`` write for a stream."""
+    """Return all that a protocol's ``Frames`` write for a stream."""
     parts = [b"".join(frames.render(event)) for event in events]
     return b"".join([*parts, *frames.end()])
 

@@ -56,7 +56,7 @@ def make_request(**fields: Any) -> GenerationRequest:
         fields["messages"] = [Message("user", fields.pop("user"))]
     names = {field.name for field in msgspec.structs.fields(Sampling)}
     sampling = Sampling(**{name: fields.pop(name) for name in list(fields) if name in names})
-    defaults: dict[str, Any] = {"id": "r1", "surface": "test", "model": FILE, "sampling": sampling}
+    defaults: dict[str, Any] = {"id": "r1", "protocol": "test", "model": FILE, "sampling": sampling}
     return GenerationRequest(**{**defaults, **fields})
 
 

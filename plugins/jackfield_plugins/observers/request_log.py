@@ -48,16 +48,16 @@ def jackfield_engine_stopped(reason: str) -> None:
 @hookimpl
 def jackfield_request_admitted(request: GenerationRequest) -> None:
     """Log, for those who look closely, that a request has joined the queue."""
-    log.debug("%s %s: admitted for %s", request.id, request.surface, request.model)
+    log.debug("%s %s: admitted for %s", request.id, request.protocol, request.model)
 
 
 @hookimpl
 def jackfield_event_emitted(request: GenerationRequest, event: Event) -> None:
     """Log a request when a choice of it is complete, or when it fails."""
     if isinstance(event, Failed):
-        log.info("%s %s: failed with %s", request.id, request.surface, event.error.code)
+        log.info("%s %s: failed with %s", request.id, request.protocol, event.error.code)
     elif isinstance(event, Finished):
-        log.info("%s %s: %s", request.id, request.surface, _describe(request, event))
+        log.info("%s %s: %s", request.id, request.protocol, _describe(request, event))
 
 
 def _describe(request: GenerationRequest, event: Finished) -> str:

@@ -1,4 +1,4 @@
-"""The Anthropic dialect: messages, and the counting of their tokens."""
+"""The Anthropic protocol: messages, and the counting of their tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["jackfield_protocols"]
 
 @hookimpl
 def jackfield_protocols() -> Sequence[ProtocolDescriptor]:
-    """Declare the dialect."""
+    """Declare the protocol."""
     return [
         ProtocolDescriptor(
             name="anthropic",

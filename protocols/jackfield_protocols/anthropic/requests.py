@@ -20,7 +20,7 @@ from jackfield_protocols.anthropic.content import messages_from
 
 __all__ = ["conversation_of", "decode_count", "decode_messages", "messages_request", "thinking_of"]
 
-SURFACE = "anthropic"
+PROTOCOL = "anthropic"
 EFFORTS: dict[str, ThinkLevel] = {
     "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high",
 }  # fmt: skip
@@ -84,7 +84,7 @@ def messages_request(
     is_begun = messages[-1].role == "assistant" and not messages[-1].tool_calls
     return GenerationRequest(
         id=request_id,
-        surface=SURFACE,
+        protocol=PROTOCOL,
         model=body.model,
         messages=messages,
         sampling=_sampling(body),

@@ -1,4 +1,4 @@
-"""The routes of the Anthropic dialect."""
+"""The routes of the Anthropic protocol."""
 
 from __future__ import annotations
 

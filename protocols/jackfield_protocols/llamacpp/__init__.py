@@ -1,4 +1,4 @@
-"""The llama-server dialect: completion, infill, rerank, and what clients probe for."""
+"""The llama-server protocol: completion, infill, rerank, and what clients probe for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["jackfield_protocols"]
 
 @hookimpl
 def jackfield_protocols() -> Sequence[ProtocolDescriptor]:
-    """Declare the dialect."""
+    """Declare the protocol."""
     return [
         ProtocolDescriptor(
             name="llamacpp",

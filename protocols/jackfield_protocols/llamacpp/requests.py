@@ -13,7 +13,7 @@ from jackfield_protocols.llamacpp.bodies import CompletionBody, InfillBody, Samp
 
 __all__ = ["completion_request", "infill_request", "messages_from"]
 
-SURFACE = "llamacpp"
+PROTOCOL = "llamacpp"
 COPIED_FIELDS = (
     "temperature", "top_p", "min_p", "typical_p", "repeat_penalty", "repeat_last_n", "presence_penalty",
     "frequency_penalty", "mirostat", "mirostat_tau", "mirostat_eta", "xtc_probability", "xtc_threshold",
@@ -52,7 +52,7 @@ def infill_request(body: InfillBody, model: str, *, request_id: str, owner: str)
 def _request(body: SamplingFields, model: str, *, request_id: str, owner: str) -> GenerationRequest:
     return GenerationRequest(
         id=request_id,
-        surface=SURFACE,
+        protocol=PROTOCOL,
         model=model,
         sampling=_sampling(body),
         constraint=_constraint(body),

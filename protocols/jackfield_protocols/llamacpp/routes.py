@@ -1,4 +1,4 @@
-"""The routes of the llama-server dialect that other dialects lack."""
+"""The routes of the llama-server protocol that other protocols lack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Ollama dialect: generate, chat, tags, show, ps, embed, version."""
+"""The Ollama protocol: generate, chat, tags, show, ps, embed, version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["jackfield_protocols"]
 
 @hookimpl
 def jackfield_protocols() -> Sequence[ProtocolDescriptor]:
-    """Declare the dialect."""
+    """Declare the protocol."""
     return [
         ProtocolDescriptor(
             name="ollama",

@@ -1,4 +1,4 @@
-"""``POST /api/chat`` belongs to two dialects: how a request is known to be an Ollama client's.
+"""``POST /api/chat`` belongs to two protocols: how a request is known to be an Ollama client's.
 
 Web UI bodies never name a model and spell their own fields in camel case; Ollama's always name one.
 """
@@ -20,7 +20,7 @@ OTHER_KEYS = frozenset(
         "frequencyPenalty", "backend",
     }
 )  # fmt: skip
-"""Keys no Ollama client sends: a body with one of them is meant for the other dialect."""
+"""Keys no Ollama client sends: a body with one of them is meant for the other protocol."""
 OTHER_MESSAGE_KEYS = frozenset({"imagePaths", "audioPaths", "textFilePaths", "isVideo"})
 
 SURE = 2

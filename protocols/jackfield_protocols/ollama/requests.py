@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 log = logging.getLogger("jackfield.protocols.ollama")
-SURFACE = "ollama"
+PROTOCOL = "ollama"
 THINK_LEVELS: dict[str, ThinkLevel] = {"low": "low", "medium": "medium", "high": "high", "max": "high"}
 COPIED_OPTIONS = (
     "temperature", "top_p", "min_p", "typical_p", "repeat_last_n", "presence_penalty", "frequency_penalty",
@@ -120,7 +120,7 @@ def generate_request(body: GenerateBody, *, request_id: str, owner: str) -> Gene
     messages.append(Message("user", prompt, images=images))
     return GenerationRequest(
         id=request_id,
-        surface=SURFACE,
+        protocol=PROTOCOL,
         model=body.model,
         messages=None if plain else messages,
         prompt=prompt if plain else None,
@@ -162,7 +162,7 @@ def chat_request(body: ChatBody, *, request_id: str, owner: str) -> GenerationRe
     """
     return GenerationRequest(
         id=request_id,
-        surface=SURFACE,
+        protocol=PROTOCOL,
         model=body.model,
         messages=[_message(f"messages[{index}]", message) for index, message in enumerate(body.messages)],
         sampling=_sampling(body),

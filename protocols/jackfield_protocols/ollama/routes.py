@@ -1,4 +1,4 @@
-"""The routes of the Ollama dialect."""
+"""The routes of the Ollama protocol."""
 
 from __future__ import annotations
 

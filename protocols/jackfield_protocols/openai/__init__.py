@@ -1,4 +1,4 @@
-"""The OpenAI dialect: chat completions, completions, embeddings, models."""
+"""The OpenAI protocol: chat completions, completions, embeddings, models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["jackfield_protocols"]
 
 @hookimpl
 def jackfield_protocols() -> Sequence[ProtocolDescriptor]:
-    """Declare the dialect."""
+    """Declare the protocol."""
     return [
         ProtocolDescriptor(
             name="openai",

@@ -32,7 +32,7 @@ __all__ = [
     "sampling_from",
 ]
 
-SURFACE = "openai"
+PROTOCOL = "openai"
 MAX_PROMPTS = 32
 EFFORTS: dict[str, bool | ThinkLevel] = {
     "none": False,
@@ -104,7 +104,7 @@ def chat_request(body: ChatBody, *, request_id: str, owner: str) -> GenerationRe
     ) or extended_constraint(body)
     return GenerationRequest(
         id=request_id,
-        surface=SURFACE,
+        protocol=PROTOCOL,
         model=body.model,
         messages=messages,
         sampling=sampling,
@@ -275,7 +275,7 @@ def completion_requests(body: CompletionBody, *, request_id: str, owner: str) ->
     return [
         GenerationRequest(
             id=request_id if len(prompts) == 1 else f"{request_id}.{index}",
-            surface=SURFACE,
+            protocol=PROTOCOL,
             model=body.model,
             prompt=prompt if isinstance(prompt, str) else None,
             prompt_tokens=None if isinstance(prompt, str) else prompt,

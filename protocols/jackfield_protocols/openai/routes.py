@@ -1,4 +1,4 @@
-"""The routes of the OpenAI dialect."""
+"""The routes of the OpenAI protocol."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def request_from(
     """Return the generation a chat body asks for; ``messages`` have their files read already."""
     return GenerationRequest(
         id=identity.request_id,
-        surface="webui",
+        protocol="webui",
         model=model,
         messages=messages,
         sampling=_sampling(body),

@@ -1,4 +1,4 @@
-"""The unmodified ``anthropic`` package against the dialect."""
+"""The unmodified ``anthropic`` package against the protocol."""
 
 from __future__ import annotations
 

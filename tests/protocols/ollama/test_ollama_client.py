@@ -1,4 +1,4 @@
-"""The unmodified ``ollama`` package against the dialect."""
+"""The unmodified ``ollama`` package against the protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The unmodified ``openai`` package against the dialect."""
+"""The unmodified ``openai`` package against the protocol."""
 
 from __future__ import annotations
 

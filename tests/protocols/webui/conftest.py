@@ -1,4 +1,4 @@
-"""The web UI beside the Ollama dialect, which shares its chat path."""
+"""The web UI beside the Ollama protocol, which shares its chat path."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def asked(open_page: Any, **body: Any) -> Any:
 def test_defaults_are_the_published_ones(open_page: Any) -> None:
     request = asked(open_page)
     assert request.sampling == Sampling(max_tokens=20_000)
-    assert (request.surface, request.model, request.think) == ("webui", MODEL, False)
+    assert (request.protocol, request.model, request.think) == ("webui", MODEL, False)
     assert (request.session_id, request.reset_session, request.cache_salt) == (None, False, "")
     assert request.messages == [Message("user", "hello big world")]
 

@@ -1,4 +1,4 @@
-"""One path, two dialects: each body goes to the one that means it."""
+"""One path, two protocols: each body goes to the one that means it."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ async def _answer(service: Service, sample: Sample, think: bool, request_id: str
     assert model is not None, "the service has no model"
     request = GenerationRequest(
         id=request_id,
-        surface="evaluation",
+        protocol="evaluation",
         model=model.file,
         messages=[_message(message) for message in sample.messages[:-1]],
         tools=[ToolDefinition(**tool) for tool in sample.tools],

@@ -1,4 +1,4 @@
-"""OpenAI's Responses dialect: answers made of items, kept for the next turn."""
+"""OpenAI's Responses protocol: answers made of items, kept for the next turn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["jackfield_protocols"]
 
 @hookimpl
 def jackfield_protocols() -> Sequence[ProtocolDescriptor]:
-    """Declare the dialect."""
+    """Declare the protocol."""
     return [
         ProtocolDescriptor(
             name="responses",

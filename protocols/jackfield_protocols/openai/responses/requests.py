@@ -15,7 +15,7 @@ from jackfield_protocols.openai.responses.bodies import ResponsesBody
 
 __all__ = ["decode_response", "response_request"]
 
-SURFACE = "responses"
+PROTOCOL = "responses"
 NOT_OFFERED = {
     "background": "send the request without it and read the stream",
     "conversation": "use previous_response_id, or send the history as input",
@@ -60,7 +60,7 @@ def response_request(
     output_format = body.text.format if body.text is not None else None
     return GenerationRequest(
         id=request_id,
-        surface=SURFACE,
+        protocol=PROTOCOL,
         model=body.model,
         messages=[*system, *conversation],
         sampling=sampling_from(body, _max_tokens(body), _top_logprobs(body)),

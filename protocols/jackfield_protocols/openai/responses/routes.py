@@ -1,4 +1,4 @@
-"""The routes of the Responses dialect."""
+"""The routes of the Responses protocol."""
 
 from __future__ import annotations
 

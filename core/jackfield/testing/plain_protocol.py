@@ -35,7 +35,11 @@ __all__ = ["jackfield_protocols", "mount"]
 @hookimpl
 def jackfield_protocols() -> list[ProtocolDescriptor]:
     """Declare the protocol; a test registers this module as a plugin."""
-    return [ProtocolDescriptor(name="plain", summary="for tests", factory="jackfield.testing.dialect:mount")]
+    return [
+        ProtocolDescriptor(
+            name="plain", summary="for tests", factory="jackfield.testing.plain_protocol:mount"
+        )
+    ]
 
 
 class PlainBody(msgspec.Struct):
@@ -83,7 +87,7 @@ def mount(rail: Rail) -> ProtocolRoutes:
         identity = rail.identity(request)
         wanted = GenerationRequest(
             id=identity.request_id,
-            surface="plain",
+            protocol="plain",
             model="echo-tiny.gguf",
             prompt=body.prompt,
             num_choices=body.choices,
