@@ -110,6 +110,7 @@ class Choice:
     Attributes:
         calls_in_parallel: Whether more than one tool call is wanted.
         with_logprobs: Whether deltas carry log-probabilities.
+        trims_start: Leave out blanks before the content; a grammar lets them come before a form.
     """
 
     index: int
@@ -120,6 +121,7 @@ class Choice:
     make_stops: Callable[[], StopStrings]
     calls_in_parallel: bool = True
     with_logprobs: bool = False
+    trims_start: bool = False
     _tokens: list[int] = field(default_factory=list[int])
     _logprobs: list[TokenLogprob] = field(default_factory=list[TokenLogprob])
     _content: list[str] = field(default_factory=list[str])
@@ -238,6 +240,9 @@ class Choice:
                 self._say_call(event)
 
     def _say_content(self, text: str) -> None:
+        if self.trims_start:
+            text = text.lstrip()
+            self.trims_start = not text
         self._may_hold_content = True
         out, hit = self._stops.feed(text)
         if hit is not None:

@@ -165,19 +165,18 @@ class Generation:
         return random.SystemRandom().getrandbits(63)
 
     def _make_choice(self, plan: Plan, index: int) -> Choice:
-        sampling = self.request.sampling
-        preserved = self._model.preserved if plan.prompt.is_chat else frozenset[int]()
+        sampling, prompt = self.request.sampling, plan.prompt
+        preserved = self._model.preserved if prompt.is_chat else frozenset[int]()
         return Choice(
             index=index,
             owner=self,
             tokenizer=self._model.tokenizer,
             parser=self._make_parser(plan),
-            detokenizer=StreamDetokenizer(
-                self._model.tokenizer, preserved, is_fresh=not plan.prompt.is_continued
-            ),
+            detokenizer=StreamDetokenizer(self._model.tokenizer, preserved, is_fresh=not prompt.is_continued),
             make_stops=lambda: StopStrings(sampling.stop),
             calls_in_parallel=self.request.tool_choice.parallel,
             with_logprobs=sampling.top_logprobs is not None,
+            trims_start=self.request.constraint is not None and prompt.is_chat and not prompt.is_continued,
         )
 
     def _make_parser(self, plan: Plan) -> FormatParser:
