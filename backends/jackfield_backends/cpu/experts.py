@@ -41,7 +41,7 @@ from jackfield_backends.cpu.linear import (
     rows_of_chunk,
     scratch_bytes,
 )
-from jackfield_backends.cpu.linear_float import tile_row
+from jackfield_backends.cpu.linear_float_panels import tile_row
 from jackfield_backends.cpu.memory import aligned
 from jackfield_backends.cpu.quantize import (
     BLOCK,
@@ -168,7 +168,7 @@ def put_floats(row: int, width: int, slab: int, count: int, i: int) -> None:
     if count <= FEW_TOKENS:
         copy_bytes(slab + 4 * width * i, row, 4 * width)
     else:
-        tile_row(row, width, slab + 4 * (i // TILE * TILE * width + i % TILE))
+        tile_row(row, width, slab, i)
 
 
 # ---- products ------------------------------------------------------------------------------------

@@ -80,6 +80,7 @@ class Instructions:
     Attributes:
         tile: Of the micro-kernel for block formats.
         float_tile: Of the micro-kernel for plain floats.
+        float_chains: Of a sum of products with plain floats: lanes of a vector.
         bias: What ``stored`` adds to signed bytes.
         has_half: Whether float16 converts in hardware.
         lookup: Return sixteen listed bytes by lanes of indices 0…15.
@@ -95,6 +96,7 @@ class Instructions:
     dot_signed: SignedDot
     tile: Tile
     float_tile: Tile
+    float_chains: int
     bias: int
     has_half: bool
     lookup: Lookup
@@ -307,6 +309,7 @@ TABLES: Mapping[Isa, Instructions] = {
         _signed_of(_dot_vnni),
         Tile(16, 12, counts=(4, 6, 8, 12)),
         Tile(16, 12),
+        float_chains=16,
         bias=128,
         has_half=True,
         lookup=_lookup_avx512,
@@ -319,6 +322,7 @@ TABLES: Mapping[Isa, Instructions] = {
         _dot_signed_avx2,
         Tile(8, 6),
         Tile(16, 6),
+        float_chains=8,
         bias=0,
         has_half=True,
         lookup=_lookup_avx2,
@@ -330,6 +334,7 @@ TABLES: Mapping[Isa, Instructions] = {
         _signed_of(_dot_neon),
         Tile(8, 4),
         Tile(8, 6),
+        float_chains=8,
         bias=0,
         has_half=True,
         lookup=_lookup_neon,
@@ -339,6 +344,7 @@ TABLES: Mapping[Isa, Instructions] = {
         _signed_of(_dot_portable),
         Tile(4, 4),
         Tile(4, 4),
+        float_chains=8,
         bias=0,
         has_half=False,
         lookup=_lookup_portable,

@@ -30,15 +30,15 @@ from jackfield_backends.cpu.formats import FORMATS
 from jackfield_backends.cpu.fused import LinearAdd
 from jackfield_backends.cpu.instructions import in_force
 from jackfield_backends.cpu.kernel import Kernel, arg, kernel, load_i64, routine, store_i64
-from jackfield_backends.cpu.linear_float import (
-    ELEMENT_BYTES,
+from jackfield_backends.cpu.linear_float import ELEMENT_BYTES
+from jackfield_backends.cpu.linear_float_panels import (
     float_multiply_kernel,
     float_panel_bytes,
     float_panels,
-    float_rows,
     tile_bytes,
     tiles,
 )
+from jackfield_backends.cpu.linear_float_rows import float_rows
 from jackfield_backends.cpu.linear_panels import PANEL_ROWS, multiply_kernel, panel_kind, unpack_kernel
 from jackfield_backends.cpu.linear_quads import quad_kernel
 from jackfield_backends.cpu.linear_rows import row_kernel

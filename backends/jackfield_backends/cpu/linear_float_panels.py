@@ -1,0 +1,192 @@
+"""Panels of plain floats: 16 rows of weights unpacked to float32, and the micro-kernel that multiplies them by tiles.
+
+A panel is [chain][column of the chain][16 rows], then the columns of no chain. Tiles of activations are
+[tile][chain][column of the chain][``float_tile.tokens``], then those columns: what the micro-kernel reads for a chain
+lies together. It has a chain's sums in registers and adds them to the results, which stay in the first-level cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from jackfield_backends.cpu.emit import F32, I32, I64, Totals, Value, constant, join, loop, vector_of, zeros
+from jackfield_backends.cpu.instructions import in_force
+from jackfield_backends.cpu.kernel import Kernel, arg, kernel, kernel_family, load_i64, routine
+from jackfield_backends.cpu.linear_float import ELEMENT_BYTES, load_weights, num_chains
+from jackfield_backends.cpu.linear_panels import PANEL_ROWS, ROW_PAIRS, transposed
+from jackfield_backends.cpu.operation import i64, nothing, operation
+from jackfield_backends.cpu.quantize import TILE
+from jackfield_backends.cpu.simd import load_f32, store_f32
+
+__all__ = [
+    "float_multiply_kernel",
+    "float_panel_bytes",
+    "float_panels",
+    "tile_bytes",
+    "tile_row",
+    "tiles",
+]
+
+COLUMN_BYTES = 4 * PANEL_ROWS
+
+
+def tile_bytes(width: int, max_rows: int) -> int:
+    """Return the bytes of a buffer's tiles."""
+    return -(-max_rows // TILE) * TILE * width * 4
+
+
+def float_panel_bytes(width: int) -> int:
+    """Return the bytes of a panel: a line is left out after each chain, so that they do not share cache lines."""
+    return COLUMN_BYTES * (width + num_chains())
+
+
+@operation(i64)
+def chains(builder: Any) -> Value:
+    """Return ``num_chains()``."""
+    return constant(builder, I64, num_chains())
+
+
+@operation(i64)
+def tile_tokens(builder: Any) -> Value:
+    """Return how many tokens lie side by side in a tile."""
+    return constant(builder, I64, in_force().float_tile.tokens)
+
+
+# ---- unpacking -----------------------------------------------------------------------------------
+
+
+@kernel_family
+def float_panels(type_name: str) -> Callable[[int, int, int], None]:
+    """Unpack sixteen rows to float32: matrix, bytes between rows, columns. Called as ``(args, first row, panel)``."""
+    size = ELEMENT_BYTES[type_name]
+    eight, one = _unpack_columns(type_name, 8), _unpack_columns(type_name, 1)
+
+    def unpack(args: int, first: int, panel: int) -> None:
+        row_bytes, width = arg(args, 1), arg(args, 2)
+        weights = arg(args, 0) + first * row_bytes
+        whole, step = width // chains() * chains(), COLUMN_BYTES * (width // chains() + 1)
+        for k in range(0, whole, 8):
+            place = panel + k // chains() * COLUMN_BYTES + k % chains() * step
+            eight(weights + size * k, row_bytes, place, step)
+        for k in range(whole, width):
+            one(weights + size * k, row_bytes, panel + chains() * step + (k - whole) * COLUMN_BYTES, 0)
+
+    return unpack
+
+
+def _unpack_columns(type_name: str, count: int) -> Callable[[int, int, int, int], None]:
+    @operation(nothing, *[i64] * 4)
+    def unpack(weights: Value, row_bytes: Value, panel: Value, step: Value) -> None:
+        rows = [load_weights(weights + row_bytes * r, type_name, count) for r in range(PANEL_ROWS)]
+        if count == 1:
+            panel.store(vector_of(rows))
+            return
+        for r in range(0, PANEL_ROWS, 4):
+            (weights + row_bytes * (PANEL_ROWS + r)).prefetch(level=2)
+        pairs = [join(rows[i], rows[j]).bits(I32) for i, j in ROW_PAIRS]
+        for k, column in enumerate(transposed(pairs)):
+            (panel + step * k).store(column)
+
+    return cast("Callable[[int, int, int, int], None]", unpack)
+
+
+# ---- tiles of activations ------------------------------------------------------------------------
+
+
+@routine
+def tile_row(x: int, width: int, place: int, row: int) -> None:
+    """Copy a row to where row ``row`` lies in the tiles at ``place``."""
+    size, length = tile_tokens(), width // chains()
+    place += 4 * (row // size * size * width + row % size)
+    step = 4 * size
+    for chain in range(chains()):
+        for i in range(length):
+            store_f32(place, load_f32(x + 4 * (chains() * i + chain)))
+            place += step
+    for k in range(length * chains(), width):
+        store_f32(place, load_f32(x + 4 * k))
+        place += step
+
+
+@kernel
+def tiles(args: int, thread: int, num_threads: int) -> None:
+    """Copy a buffer to tiles: rows cell, x, bytes between rows, columns, place, fewest rows for which it is needed."""
+    num_rows, x, row_bytes = load_i64(arg(args, 0)), arg(args, 1), arg(args, 2)
+    if num_rows < arg(args, 5):
+        return
+    for row in range(thread * num_rows // num_threads, (thread + 1) * num_rows // num_threads):
+        tile_row(x + row * row_bytes, arg(args, 3), arg(args, 4), row)
+
+
+# ---- multiplying ---------------------------------------------------------------------------------
+
+
+def float_multiply_kernel(num_tokens: int) -> Kernel:
+    """Return the micro-kernel for at least the first ``num_tokens`` of ``TILE``."""
+    tile = in_force().float_tile
+    return float_multiply(tile.count_for(num_tokens), tile.rows, tile.tokens)
+
+
+@kernel_family
+def float_multiply(num_tokens: int, lanes: int, side: int) -> Callable[[int, int, int], None]:
+    """Multiply a panel by the first tokens of tiles of ``side`` tokens, ``lanes`` rows at once: columns, results.
+
+    Called as ``(args, panel, address of the first tile)``; results are ``[tokens][16]``.
+    """
+    product = _product(num_tokens, lanes, side)
+
+    def multiply(args: int, panel: int, x: int) -> None:
+        for rows in range(0, COLUMN_BYTES, 4 * lanes):
+            product(panel + rows, arg(args, 0), x, arg(args, 1) + rows)
+
+    return multiply
+
+
+class _Product:
+    """Writes the product of some rows of a panel with the first tokens of some tiles."""
+
+    def __init__(self, num_tokens: int, lanes: int, side: int) -> None:
+        self.num_tokens, self.lanes, self.side = num_tokens, lanes, side
+        self.at_once = min(num_tokens, side)
+
+    def write(self, panel: Value, width: Value, x: Value, out: Value) -> None:
+        """Write the loop over the chains."""
+        chains = width.constant(num_chains())
+        length = width.new(panel.b.udiv(width.v, chains.v))
+        self.x_step = width * 4
+        for t in range(self.num_tokens):
+            out.store(zeros(panel.b, F32, self.lanes), COLUMN_BYTES * t)
+        with loop(chains) as chain:
+            self._chain(
+                panel + chain * ((length + 1) * COLUMN_BYTES),
+                x + chain * (length * (4 * self.side)),
+                length,
+                out,
+            )
+        whole = length * chains
+        self._chain(panel + (whole + chains) * COLUMN_BYTES, x + whole * (4 * self.side), width - whole, out)
+
+    def _chain(self, panel: Value, x: Value, count: Value, out: Value) -> None:
+        """Add a chain to all results: what is read of the panel for the first tokens stays in the first cache."""
+        for first in range(0, self.num_tokens, self.at_once):
+            totals = Totals([zeros(panel.b, F32, self.lanes)] * self.at_once)
+            inputs = x + self.x_step * first
+            with loop(count) as i:
+                weight, values = (
+                    (panel + i * COLUMN_BYTES).load(F32, self.lanes),
+                    inputs + i * (4 * self.side),
+                )
+                for t in range(self.at_once):
+                    value = values.load(F32, 1, 4 * t).splat(self.lanes)
+                    totals.set(t, weight.fma(value, totals.get(t)))
+            for t, total in enumerate(totals.all(), first):
+                out.store(out.load(F32, self.lanes, COLUMN_BYTES * t) + total, COLUMN_BYTES * t)
+
+
+def _product(num_tokens: int, lanes: int, side: int) -> Callable[[int, int, int, int], None]:
+    @operation(nothing, *[i64] * 4)
+    def product(panel: Value, width: Value, x: Value, out: Value) -> None:
+        _Product(num_tokens, lanes, side).write(panel, width, x, out)
+
+    return cast("Callable[[int, int, int, int], None]", product)
