@@ -126,6 +126,28 @@ def test_every_form_is_closed_in_time(
         assert re.fullmatch(pattern, said.decode(), re.DOTALL), said
 
 
+@pytest.mark.parametrize("begun", ['{"', '{"k":"v","', '{"k":{"', '{"k":"', '{"k":[{"', '{"k":['])
+@pytest.mark.parametrize("limit", [24, 60])
+def test_a_model_that_never_ends_a_key_or_a_text_is_brought_to_an_end(
+    grammars: Grammars, tokenizer: Tokenizer, begun: str, limit: int
+):
+    mask = grammars.of_text(Constraint("json")).mask(limit)
+    logits = np.zeros(tokenizer.vocab_size)
+    logits[tokenizer.encode("a")] = 9
+    said = b""
+    for token in tokenizer.encode(begun):
+        assert mask.admits(token)
+        mask.accept(token)
+        said += tokenizer.piece(token)
+    for _ in range(limit - len(tokenizer.encode(begun))):
+        token = pick(mask, logits)
+        if token in tokenizer.special.eog:
+            break
+        said += tokenizer.piece(token)
+        mask.accept(token)
+    assert isinstance(json.loads(said), dict), said
+
+
 def test_an_open_end_may_be_reached_by_the_limit_itself(grammars: Grammars, tokenizer: Tokenizer):
     said, is_ended = answer(
         grammars.of_text(Constraint("regex", "a+")), tokenizer, 5, np.random.default_rng(1)

@@ -94,11 +94,14 @@ class _Search:
         return self._take(options[self._turn(allowed.tobytes()) % len(options)])
 
     def _turn(self, state: bytes) -> int:
-        """Return which option to take: the next one where the same were there a moment ago."""
-        turn, place = self._tried.get(state, (self._first_turn, -LOOP))
-        turn = turn + 1 if len(self._found) - place < LOOP else self._first_turn
-        self._tried[state] = (turn, len(self._found))
-        return turn
+        """Return which option to take: where the same were there a moment ago another one, and in turn the first.
+
+        The same letters may be allowed in two places, such as a key and its value; what ends one ends both.
+        """
+        times, place = self._tried.get(state, (0, -LOOP))
+        times = times + 1 if len(self._found) - place < LOOP else 0
+        self._tried[state] = (times, len(self._found))
+        return self._first_turn + ((times + 1) // 2 if times % 2 else 0)
 
     def _options(self, allowed: npt.NDArray[np.int64], bits: Bits) -> list[list[int]]:
         if not allowed.size:
