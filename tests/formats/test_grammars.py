@@ -16,7 +16,7 @@ from jackfield.constrain.grammar import Grammars
 from jackfield.constrain.masks import GrammarMask
 from jackfield.host import Host
 from jackfield.service.requests import Constraint, ToolDefinition
-from jackfield.testing.scripted import ByteTokenizer
+from jackfield.testing.byte_text import ByteTokenizer
 from jackfield.text.contract import CallDone, ChatFormat, Content, FormatParser, ParsedEvent, Thinking
 from jackfield.text.grammars import Wanted
 from jackfield.text.regions import joined

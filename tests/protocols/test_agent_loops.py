@@ -15,8 +15,8 @@ import pytest
 from jackfield.engine.contract import SequenceRequest
 from jackfield.host import Host
 from jackfield.server import ServerSettings, build_app
+from jackfield.testing.byte_text import ByteTokenizer
 from jackfield.testing.live import LiveServer
-from jackfield.testing.scripted import ByteTokenizer
 from jackfield.testing.stage import Stage
 from jackfield_plugins.formats.hermes import HermesFormat
 

@@ -13,7 +13,7 @@ from jackfield.service.block_requests import refuse_beyond_blocks, unused_note
 from jackfield.service.choice import Choice, ChoiceEnd, VerbatimParser
 from jackfield.service.events import CanvasPreview, Event, TextDelta, ThinkingDelta
 from jackfield.service.requests import Constraint, GenerationRequest, Sampling, ToolChoice, ToolDefinition
-from jackfield.testing.scripted import ByteTokenizer, TagFormat
+from jackfield.testing.byte_text import ByteTokenizer, TagFormat
 from jackfield.text import StopStrings, StreamDetokenizer
 
 TOKENIZER = ByteTokenizer()

@@ -18,7 +18,8 @@ from jackfield.service.events import Admitted, Event, Failed, Finished, QueuePla
 from jackfield.service.hosting import HostedModel
 from jackfield.service.requests import Image, Message, ToolChoice, ToolDefinition
 from jackfield.service.thread import ThreadService
-from jackfield.testing.scripted import ByteTokenizer, scripted_model
+from jackfield.testing.byte_text import ByteTokenizer
+from jackfield.testing.scripted import scripted_model
 from jackfield.testing.stage import (
     FILE,
     Stage,

@@ -23,7 +23,8 @@ from jackfield.service.events import Event, Failed, Finished, TextDelta, Thinkin
 from jackfield.service.hosting import HostedModel
 from jackfield.service.requests import GenerationRequest, Message, Sampling
 from jackfield.service.thread import ThreadService
-from jackfield.testing.scripted import ByteTokenizer, Script, ScriptedEngine, TagFormat, scripted_model
+from jackfield.testing.byte_text import ByteTokenizer, TagFormat
+from jackfield.testing.scripted import Script, ScriptedEngine, scripted_model
 from jackfield.text.contract import ChatFormat
 
 __all__ = [
@@ -108,7 +109,7 @@ class Stage:
     Args:
         plugins: For the service's host, by name; nothing else is loaded.
         context: Context length of the model.
-        chat_format: Instead of the tags of ``jackfield.testing.scripted``.
+        chat_format: Instead of the tags of ``jackfield.testing.byte_text``.
         delay_s: Pause before each token.
         config: Fields of ``EngineConfig``.
     """
