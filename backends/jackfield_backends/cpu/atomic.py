@@ -25,7 +25,7 @@ YIELD = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
 
 
 def _cell(address: Value) -> Any:
-    return address.b.inttoptr(address.v, I64.as_pointer())
+    return address.pointer(I64)
 
 
 @operation(i64, i64, i64)

@@ -239,22 +239,27 @@ class Value:
 
     def load(self, element: Element, count: int = 1, offset: int = 0) -> Value:
         """Read lanes at this address plus ``offset`` bytes, of any alignment."""
-        return self.new(self.b.load(self._pointer(lanes_of(element, count), offset), align=1))
+        return self.new(self.b.load(self.pointer(lanes_of(element, count), offset), align=1))
 
     def store(self, value: Value, offset: int = 0) -> None:
         """Write lanes at this address plus ``offset`` bytes."""
-        self.b.store(value.v, self._pointer(value.type, offset), align=1)
+        self.b.store(value.v, self.pointer(value.type, offset), align=1)
 
     def prefetch(self, offset: int = 0, level: int = 1) -> None:
         """Ask for a cache line: into level 1, or only into level 2."""
         kind = ir.FunctionType(VOID, [I8.as_pointer(), I32, I32, I32])
         locality = {1: 3, 2: 2}[level]
         constants = [ir.Constant(I32, x) for x in (0, locality, 1)]
-        self.b.call(function(self.b, "llvm.prefetch.p0", kind), [self._pointer(I8, offset), *constants])
+        self.b.call(function(self.b, "llvm.prefetch.p0", kind), [self.pointer(I8, offset), *constants])
 
-    def _pointer(self, kind: Any, offset: int) -> Any:
-        address = (self + offset).v if offset else self.v
-        return self.b.inttoptr(address, kind.as_pointer())
+    def pointer(self, kind: Any, offset: int = 0) -> Any:
+        """Return LLVM's pointer to ``kind`` at this address plus ``offset`` bytes.
+
+        Addresses are integers, and LLVM may write one as null plus an offset. It then takes for granted that nothing is
+        there, and has deleted stores, unless the function says that null is an address like any other.
+        """
+        set.add(self.b.function.attributes, "null_pointer_is_valid")  # llvmlite does not list it
+        return self.b.inttoptr((self + offset).v if offset else self.v, kind.as_pointer())
 
 
 def constant(builder: Any, element: Element, value: float | Sequence[float], count: int = 1) -> Value:

@@ -404,7 +404,7 @@ def _float_to_half(bits: Value) -> Value:
 
 def store_masked(address: Value, value: Value, mask: Value) -> None:
     """Write the float lanes whose bit is set; LLVM takes the lanes apart where no instruction does it."""
-    builder, pointer = value.b, value.b.inttoptr(address.v, value.type.as_pointer())
+    builder, pointer = value.b, address.pointer(value.type)
     kind = ir.FunctionType(ir.VoidType(), [value.type, pointer.type, I32, mask.type])
     name = f"llvm.masked.store.{value.suffix}.p0"
     builder.call(function(builder, name, kind), [value.v, pointer, ir.Constant(I32, 4), mask.v])

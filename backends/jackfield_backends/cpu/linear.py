@@ -166,7 +166,7 @@ def _panels_at(row_bytes: int) -> int:
 @operation(nothing, i64, i64, i64)
 def copy_bytes(target: Value, source: Value, count: Value) -> None:
     """Copy bytes that do not overlap."""
-    pointers = [target.b.inttoptr(a.v, I8.as_pointer()) for a in (target, source)]
+    pointers = [address.pointer(I8) for address in (target, source)]
     copy = target.b.module.declare_intrinsic("llvm.memcpy", [*(pointer.type for pointer in pointers), I64])
     target.b.call(copy, [*pointers, count.v, ir.Constant(I1, 0)])
 

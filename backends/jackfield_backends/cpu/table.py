@@ -167,7 +167,7 @@ class Crew:
 def call_kernel(address: Value, args: Value, thread: Value, num_threads: Value) -> None:
     """Call a kernel by its address."""
     kind = ir.FunctionType(VOID, [I64, I64, I64])
-    address.b.call(address.b.inttoptr(address.v, kind.as_pointer()), [args.v, thread.v, num_threads.v])
+    address.b.call(address.pointer(kind), [args.v, thread.v, num_threads.v])
 
 
 @routine
