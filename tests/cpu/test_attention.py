@@ -54,7 +54,7 @@ def check(made, tolerance):
 
 @pytest.mark.parametrize(
     ("heads", "kv_heads", "width", "values"),
-    [(2, 2, 8, 8), (4, 2, 16, 24), (6, 1, 20, 20), (7, 1, 16, 40), (16, 1, 16, 16)],
+    [(2, 2, 8, 8), (4, 2, 16, 24), (6, 1, 20, 20), (7, 1, 16, 40), (16, 1, 16, 16), (4, 4, 72, 144)],
 )
 def test_groups_and_widths(pair, generator, heads, kv_heads, width, values) -> None:
     check(open_attention(pair, generator, heads, kv_heads, width, values), NEAR_F16)

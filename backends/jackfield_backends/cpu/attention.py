@@ -3,6 +3,8 @@
     s = scale * q·k;  s = c tanh(s / c) with a softcap;  allowed: p_k <= p_q, and p_q - p_k < W with a window
     out = Σ exp(s - m) v / (Σ exp(s - m) + exp(sink - m))
 
+Kernels count scores, sinks and the softcap in powers of two: all come times log2 e.
+
 Rows of a canvas see all of it; ``Step.sight`` says where each row's sight begins and ends.
 Sources: Milakov & Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135; Dao et al. 2023,
 "Flash-Decoding for long-context inference".
@@ -10,14 +12,16 @@ Sources: Milakov & Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022, arXiv:220
 ``attention_tiles.py`` divides the work, ``attention_walk.py`` takes a tile of query rows over a part of its keys with
 the products of ``attention_products.py`` and the softmax of ``attention_softmax.py``; here parts become rows.
 
-Parallel over pieces and key heads, taken from a counter, later positions first. Decode reads each key and value that
-is seen once; prefill once for a tile. Scores and sums are float32. What a row gets is the same, bit for bit, alone
+Parallel over key heads and pieces, taken from a counter, later positions first, and one head after the other: its
+tiles find its keys and values in the cache that threads share. Decode reads each key and value that is seen once;
+prefill once for a tile. Scores and sums are float32. What a row gets is the same, bit for bit, alone
 and in any step, prefilled in any chunks, with any number of threads.
 Letters: T rows, H query heads, G key heads, K key width, Kv value width, N positions a page.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,7 +29,7 @@ import numpy as np
 from jackfield.program.ops import Attend
 from jackfield_backends.cpu import isa
 from jackfield_backends.cpu.atomic import atomic_add, atomic_store, take
-from jackfield_backends.cpu.attention_products import BLOCK, MOST_ROWS, PANELS, pass_rows
+from jackfield_backends.cpu.attention_products import BLOCK, MOST_ROWS, padded, pass_rows
 from jackfield_backends.cpu.attention_softmax import SUMS_BYTES, add_part, begin_row
 from jackfield_backends.cpu.attention_tiles import (
     ALL,
@@ -45,6 +49,7 @@ from jackfield_backends.cpu.attention_tiles import (
 )
 from jackfield_backends.cpu.attention_walk import (
     GROUP,
+    MORE,
     VALUE_WIDTH,
     find_panels,
     load_queries,
@@ -57,7 +62,6 @@ from jackfield_backends.cpu.fused import can_quantize_output
 from jackfield_backends.cpu.kernel import arg, kernel_family, load_i64, routine
 from jackfield_backends.cpu.kv_layout import PANEL, kv_layout
 from jackfield_backends.cpu.lowering import Lowering, lowers
-from jackfield_backends.cpu.memory import aligned
 from jackfield_backends.cpu.quantize import BLOCK as BLOCK_COLUMNS
 from jackfield_backends.cpu.quantize import quantize_block
 from jackfield_backends.cpu.simd import load_f32, load_f32x16, load_i32, store_f32, store_first
@@ -65,6 +69,7 @@ from jackfield_backends.cpu.simd import load_f32, load_f32x16, load_i32, store_f
 __all__ = ["attend"]
 
 F1 = np.float32(1)
+LOG2_E = math.log2(math.e)
 TILE_BYTES = (
     96 * 1024
 )  # queries and state of a tile, to stay in the second cache beside a block of keys and values
@@ -98,7 +103,8 @@ def begin_tile(args: int, tile: int, head: int, num_rows: int, columns: int, sta
         sums = state + SUMS_BYTES * r
         begin_row(sums, products + 64 * columns * r, columns)
         if sinks:
-            store_f32(sums, load_f32(sinks + 4 * (head * group + query_row(tile, r, group)[1])))
+            sink = load_f32(sinks + 4 * (head * group + query_row(tile, r, group)[1]))
+            store_f32(sums, sink * np.float32(LOG2_E))
             store_f32(sums + 4, F1)
 
 
@@ -123,13 +129,14 @@ def finish_tile(args: int, tile: int, head: int, num_rows: int, columns: int, st
 
 
 @kernel_family
-def attend(small: int, large: int, all_columns: int, kind: str) -> Any:
+def attend(small: int, large: int, key_width: int, value_width: int, kind: str) -> Any:
     """Make the kernel that takes ``small`` rows a pass in decode and ``large`` in prefill.
 
     Its arguments are named here and in ``attention_walk.py``; ``lower_attend`` lists them.
     """
-    walk_small = tile_walk(small, all_columns, kind)
-    walk_large = walk_small if small == large else tile_walk(large, all_columns, kind)
+    all_columns = padded(value_width) // 16
+    walk_small = tile_walk(small, key_width, value_width, kind)
+    walk_large = walk_small if small == large else tile_walk(large, key_width, value_width, kind)
 
     @routine
     def walk_part(args: int, tile: int, rows: int, part: int, head: int, scratch: int, state: int) -> None:
@@ -160,14 +167,12 @@ def attend(small: int, large: int, all_columns: int, kind: str) -> Any:
             unit = take(arg(args, COUNTER), 1)
             if unit >= num_pieces * num_heads:
                 break
-            tile, head = (
-                pieces + HEADER + PIECE_BYTES * (num_pieces - 1 - unit // num_heads),
-                unit % num_heads,
-            )
+            head, piece = unit // num_pieces, num_pieces - 1 - unit % num_pieces
+            tile = pieces + HEADER + PIECE_BYTES * piece
             count, parts = load_i32(tile + COUNT), load_i32(tile + PARTS)
             rows = small if count <= arg(args, GROUP) else large
             num_rows = (count + rows - 1) // rows * rows
-            load_queries(args, tile, head, rows, num_rows // rows, scratch)
+            load_queries(args, tile, head, num_rows, scratch)
             begin_tile(args, tile, head, num_rows, all_columns, state)
             first, stop, is_whole = 0, parts, load_i32(tile + PART) == ALL
             if not is_whole:
@@ -204,15 +209,15 @@ def lower_attend(lowering: Lowering, op: Attend) -> None:
     pieces = lower_pieces(lowering, op.q.rows, shape, window)
     place, layout = lowering.cache(cache), kv_layout(cache, limits)
     copy = lowering.output_copy(op.out) if can_quantize_output(op) else None
-    query_bytes = aligned(4 * cache.key_width * (most + at_once))
+    query_bytes = 4 * padded(cache.key_width) * (most + at_once)
     tile_state = state_bytes(most + at_once, columns)
-    panels_bytes = 8 * (most_part_size(limits.max_context) // PANEL + 2 * PANELS)
+    panels_bytes = 8 * (most_part_size(limits.max_context) // PANEL + MORE)
     scratch = query_bytes + 2 * panels_bytes + 4 * BLOCK * at_once + 64 + 2 * tile_state
     lowering.call(
-        attend(pass_rows(min(group, most), isa.current()), at_once, columns, limits.kv_type),
+        attend(pass_rows(min(group, most), isa.current()), at_once, cache.key_width, cache.value_width, limits.kv_type),
         tables.origins(op.q.rows), tables.ends(op.q.rows), lowering.address(op.q), lowering.row_bytes(op.q),
         place.keys, place.key_page_bytes, place.values, place.value_page_bytes,
-        limits.page_size, cache.key_width, cache.value_width, window, op.scale, op.softcap or 0.0,
+        limits.page_size, cache.key_width, cache.value_width, window, op.scale * LOG2_E, (op.softcap or 0.0) * LOG2_E,
         group, layout.panel.itemsize, layout.row.itemsize,
         pieces.address, tables.sequences(op.q.rows), lowering.counter(),
         lowering.address(op.out) if copy is None else copy.rows, lowering.row_bytes(op.out),

@@ -17,12 +17,11 @@ from jackfield_backends.cpu.isa import Isa
 from jackfield_backends.cpu.kv_layout import PANEL, SCALED
 from jackfield_backends.cpu.operation import i64, nothing, operation
 
-__all__ = ["BLOCK", "PANELS", "pass_rows", "score_tile", "tile_shape", "value_tile"]
+__all__ = ["BLOCK", "padded", "pass_rows", "score_tile", "tile_shape", "value_tile"]
 
 BLOCK = 128  # keys between two corrections of the sums
-PANELS = BLOCK // PANEL
 ELEMENT_BYTES = {"f16": 2, "f32": 4, "q8_0": 1}
-FEW = 4  # rows that read the cache faster than the processor fetches unasked
+LINE_BYTES = 64
 MOST_ROWS = {Isa.AVX512: 12, Isa.AVX2: 6, Isa.NEON: 6, Isa.PORTABLE: 4}
 
 
@@ -38,8 +37,7 @@ def tile_shape(rows: int, isa: Isa) -> tuple[int, int]:
     With few rows several, or every multiply-add would wait for the one before.
     """
     if isa is Isa.AVX512:
-        panels = {1: 8, 2: 4, 3: 4}.get(rows, 2 if rows <= 6 else 1)
-        return panels, {1: 8, 2: 8, 3: 4, 4: 4}.get(rows, 2)
+        return {1: 8, 2: 4, 3: 4}.get(rows, 2), {1: 8, 2: 8, 3: 4, 4: 4}.get(rows, 2)
     several = {1: 4, 2: 2}.get(rows, 1)
     return several, several
 
@@ -51,13 +49,13 @@ def _load_elements(at: Value, kind: str) -> Value:
     return instructions.load_half(at, 16) if kind == "f16" else at.load(F32, 16)
 
 
-def score_tile(rows: int, panels: int, kind: str) -> Callable[..., None]:
+def score_tile(rows: int, panels: int, width: int, kind: str) -> Callable[..., None]:
     """Make the product of R query rows and panels of keys.
 
-    Its arguments: queries ``[K][R]``, the addresses of the panels and, ``PANELS`` further on, of those to fetch
-    early, K, scores with rows of ``BLOCK``.
+    Its arguments: queries ``[R][padded(K)]``, where the addresses of the panels are, and of those to fetch early,
+    scores with rows of ``BLOCK``.
     """
-    step = PANEL * ELEMENT_BYTES[kind]
+    step, query_bytes = PANEL * ELEMENT_BYTES[kind], 4 * padded(width)
     places = [(r, p) for r in range(rows) for p in range(panels)]
 
     def add(totals: Totals, queries: Value, starts: list[Value], ahead: list[Value], count: Value) -> None:
@@ -67,35 +65,38 @@ def score_tile(rows: int, panels: int, kind: str) -> Callable[..., None]:
             for start in ahead:
                 (start + d * step).prefetch(level=2)
             for r in range(rows):
-                query = (queries + d * (4 * rows)).load(F32, 1, 4 * r).splat(PANEL)
+                query = (queries + d * 4).load(F32, 1, query_bytes * r).splat(PANEL)
                 for p in range(panels):
                     i = r * panels + p
                     totals.set(i, keys[p].fma(query, totals.get(i)))
 
-    def add_scaled(
-        sums: Totals, queries: Value, starts: list[Value], ahead: list[Value], width: Value
-    ) -> None:
+    def add_scaled(sums: Totals, queries: Value, starts: list[Value], ahead: list[Value]) -> None:
         """Add the products of all columns; those of a scale are summed without it first."""
-        groups = (width + (SCALED - 1)) >> 5
-        with loop(groups) as group:
-            first = group * SCALED
-            quants = groups * (2 * PANEL) + first * step
+        groups = -(-width // SCALED)
+        with loop(queries.constant(groups)) as group:
+            first, scales = group * SCALED, group * (2 * PANEL)
+            quants = first * step + groups * (2 * PANEL)
             totals = Totals([zeros(queries.b, F32, PANEL) for _ in places])
+            for start in ahead:
+                (start + scales).prefetch(level=2)
             here, next_ = ([start + quants for start in some] for some in (starts, ahead))
-            add(totals, queries + first * (4 * rows), here, next_, _at_most(width - first, SCALED))
+            add(totals, queries + first * 4, here, next_, _at_most(width - first, SCALED))
             for p in range(panels):
-                scale = instructions.load_half(starts[p] + group * (2 * PANEL), PANEL)
+                scale = instructions.load_half(starts[p] + scales, PANEL)
                 for r in range(rows):
                     i = r * panels + p
                     sums.set(i, totals.get(i).fma(scale, sums.get(i)))
 
     @operation(nothing, i64, i64, i64, i64)
-    def multiply(queries: Value, addresses: Value, width: Value, scores: Value) -> None:
-        starts = [addresses.load(I64, 1, 8 * p) for p in range(panels)]
-        ahead = [addresses.load(I64, 1, 8 * (PANELS + p)) for p in range(panels)]
+    def multiply(queries: Value, addresses: Value, addresses_ahead: Value, scores: Value) -> None:
+        starts, ahead = (
+            [at.load(I64, 1, 8 * p) for p in range(panels)] for at in (addresses, addresses_ahead)
+        )
         totals = Totals([zeros(queries.b, F32, PANEL) for _ in places])
-        add_all = add_scaled if kind == "q8_0" else add
-        add_all(totals, queries, starts, ahead if rows <= FEW else [], width)
+        if kind == "q8_0":
+            add_scaled(totals, queries, starts, ahead)
+        else:
+            add(totals, queries, starts, ahead, queries.constant(width))
         for i, (r, p) in enumerate(places):
             scores.store(totals.get(i), 4 * (BLOCK * r + PANEL * p))
 
@@ -103,27 +104,35 @@ def score_tile(rows: int, panels: int, kind: str) -> Callable[..., None]:
     return made
 
 
+def padded(width: int) -> int:
+    """Return a row's columns, rounded up to whole vectors."""
+    return -(-width // PANEL) * PANEL
+
+
 def _at_most(value: Value, most: int) -> Value:
     return value.compare("<", most).choose(value, most)
 
 
-def value_tile(rows: int, columns: int, all_columns: int, kind: str) -> Callable[..., None]:
-    """Make the product of R rows of weights and values: out = shrink * out + p v, for 16 * ``columns`` columns.
+def value_tile(rows: int, columns: int, width: int, kind: str) -> Callable[..., None]:
+    """Make the product of R rows of weights and values: out = out + p v, for 16 * ``columns`` columns.
 
-    Its arguments: weights with rows of ``BLOCK``, the addresses of the panels' values and, ``PANELS`` further on, of
-    those to fetch early, the first column, bytes before the elements of a row (its scales), distance of two rows in
-    bytes, keys, what each row of out shrinks by, out with rows of 16 * ``all_columns``.
+    Its arguments: weights with rows of ``BLOCK``, where the addresses of the panels' values are, and of those to fetch
+    early, the first column, how many keys, out ``[R][padded(Kv)]``.
     """
-    size = ELEMENT_BYTES[kind]
+    size, out_bytes = ELEMENT_BYTES[kind], 4 * padded(width)
+    scale_bytes = -(-width // SCALED) * 2 if kind == "q8_0" else 0
+    row_bytes = scale_bytes + size * width
+    share_bytes = (
+        row_bytes * PANEL * columns // padded(width)
+    )  # of a row, fetched while these columns are multiplied
     places = [(r, c) for r in range(rows) for c in range(columns)]
-    line = max(1, 64 // (PANEL * size))  # vectors of elements in a cache line
 
-    def scaled_weights(weights: Value, start: Value, row_bytes: Value, first: Value) -> list[Value]:
+    def scaled_weights(weights: Value, start: Value, first: Value) -> list[Value]:
         """Return where R rows of a panel's weights are, times the scales of each 32 columns."""
         places = []
         for group in range(max(1, columns // 2)):
             at = start + (first >> 5 << 1) + 2 * group
-            halves = vector_of([(at + row_bytes * j).load(I16) for j in range(PANEL)])
+            halves = vector_of([at.load(I16, 1, row_bytes * j) for j in range(PANEL)])
             scales = instructions.half_to_float(halves)
             cell = reserve(weights.b, zeros(weights.b, F32, PANEL).type, rows)
             place = weights.new(weights.b.ptrtoint(cell, I64))
@@ -132,30 +141,30 @@ def value_tile(rows: int, columns: int, all_columns: int, kind: str) -> Callable
             places.append(place)
         return places
 
-    @operation(nothing, *[i64] * 8)
+    @operation(nothing, *[i64] * 6)
     def multiply(
-        weights: Value, addresses: Value, first: Value, scales: Value, row_bytes: Value, num_keys: Value,
-        shrinks: Value, out: Value,
-    ) -> None:  # fmt: skip
-        shrink = [shrinks.load(F32, 1, 4 * r).splat(PANEL) for r in range(rows)]
-        totals = Totals([out.load(F32, PANEL, 64 * (all_columns * r + c)) * shrink[r] for r, c in places])
+        weights: Value, addresses: Value, addresses_ahead: Value, first: Value, num_keys: Value, out: Value
+    ) -> None:
+        totals = Totals([out.load(F32, PANEL, out_bytes * r + 64 * c) for r, c in places])
+        num_before = first >> columns.bit_length() - 1  # shares of a panel that other columns fetch
         with loop((num_keys + (PANEL - 1)) >> 4) as panel:
-            pair, panel_weights, distance = addresses + panel * 8, weights + panel * (4 * PANEL), BLOCK
-            start, ahead = (pair.load(I64, 1, at) + scales + first * size for at in (0, 8 * PANELS))
-            factors = [panel_weights]
+            start, ahead = ((at + panel * 8).load(I64) for at in (addresses, addresses_ahead))
+            elements, shares = start + scale_bytes + first * size, ahead + num_before * share_bytes
+            panel_weights = weights + panel * (4 * PANEL)
+            factors, distance = [panel_weights], BLOCK
             if kind == "q8_0":
-                factors, distance = scaled_weights(panel_weights, pair.load(I64), row_bytes, first), PANEL
+                factors, distance = scaled_weights(panel_weights, start, first), PANEL
             with loop(_at_most(num_keys - panel * PANEL, PANEL)) as j:
-                at = j * row_bytes
-                values = [_load_elements(start + at + PANEL * size * c, kind) for c in range(columns)]
-                for c in range(0, columns if rows <= FEW else 0, line):
-                    (ahead + at).prefetch(PANEL * size * c, level=2)
+                row, share = elements + j * row_bytes, shares + j * share_bytes
+                values = [_load_elements(row + PANEL * size * c, kind) for c in range(columns)]
+                for line in range(0, share_bytes, LINE_BYTES):
+                    share.prefetch(line, level=2)
                 for i, (r, c) in enumerate(places):
                     weight = factors[c // 2 % len(factors)] + j * 4
                     factor = weight.load(F32, 1, 4 * distance * r).splat(PANEL)
                     totals.set(i, values[c].fma(factor, totals.get(i)))
         for i, (r, c) in enumerate(places):
-            out.store(totals.get(i), 64 * (all_columns * r + c))
+            out.store(totals.get(i), out_bytes * r + 64 * c)
 
     made: Callable[..., None] = multiply
     return made

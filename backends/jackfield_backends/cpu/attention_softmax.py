@@ -1,8 +1,9 @@
 """The softmax of attention, a block of keys after the other, and the sums of one part of the keys after another.
 
-A row's *sums* are two float32: the maximum m of its scores so far and the sum l of exp(s - m); its *products* are
-Σ exp(s - m) v. Blocks and parts begin at multiples of their size and are added in the order of positions, so what a
-row gets does not depend on the rows beside it, nor on who computes which part.
+Scores count in powers of two, since 2^s takes half the work of e^s. A row's *sums* are two float32: the maximum m of
+its scores so far and the sum l of 2^(s - m); its *products* are Σ 2^(s - m) v. Blocks and parts begin at multiples of
+their size and are added in the order of positions, so what a row gets does not depend on the rows beside it, nor on
+who computes which part.
 
 A masked key weighs nothing, a row that has seen none has m = ``MASKED``; adding it changes no bit. NaN spreads.
 Source: Milakov & Gimelshein 2018, arXiv:1805.02867.
@@ -17,8 +18,8 @@ from jackfield_backends.cpu.kernel import routine
 from jackfield_backends.cpu.kv_layout import PANEL
 from jackfield_backends.cpu.operation import i64, operation
 from jackfield_backends.cpu.simd import (
-    exp,
-    exp_one,
+    exp2,
+    exp2_one,
     f32x16,
     fma,
     greatest,
@@ -35,7 +36,7 @@ from jackfield_backends.cpu.simd import (
 __all__ = ["MASKED", "SUMS_BYTES", "add_part", "begin_row", "first_seen", "weigh_block"]
 
 MASKED = np.float32(-1e30)  # not -infinity: the difference of two must be a number
-F0 = np.float32(0)
+F0, F1 = np.float32(0), np.float32(1)
 SUMS_BYTES = 64  # a cache line, for the sake of what follows
 
 
@@ -77,15 +78,17 @@ def cap_and_mask(scores: int, start: int, stop: int, first: int, last: int, soft
 
 @routine
 def weigh_block(
-    scores: int, start: int, stop: int, first: int, last: int, softcap: np.float32, sums: int, shrink: int
-) -> None:
-    """Turn a row of scores into weights relative to the row's maximum so far, and write what old sums shrink by.
+    scores: int, start: int, stop: int, first: int, last: int, softcap: np.float32, sums: int, products: int,
+    columns: int,
+) -> None:  # fmt: skip
+    """Turn a row of scores into weights relative to the row's maximum so far, and its sums and products with them.
 
     Args:
         start: The first key the row sees, counted from the block's first.
         stop: The first key it no longer sees.
         first: The first panel that was multiplied.
         last: One more than the last.
+        columns: Counts vectors of products.
     """
     cap_and_mask(scores, start, stop, first, last, softcap)
     top = splat(load_f32(sums))
@@ -95,13 +98,15 @@ def weigh_block(
     base = splat(F0 if new == MASKED else new)
     weights = splat(F0)
     for p in range(first, last):
-        weight = exp(load_f32x16(scores + 64 * p) - base)
+        weight = exp2(load_f32x16(scores + 64 * p) - base)
         store_f32x16(scores + 64 * p, weight)
         weights = weights + weight
-    factor = exp_one(old - new)
-    store_f32(shrink, factor)
+    shrink = exp2_one(old - new)
     store_f32(sums, new)
-    store_f32(sums + 4, load_f32(sums + 4) * factor + total(weights))
+    store_f32(sums + 4, load_f32(sums + 4) * shrink + total(weights))
+    if shrink != F1:  # in most blocks nothing is greater than before
+        for c in range(0, 64 * columns, 64):
+            store_f32x16(products + c, load_f32x16(products + c) * shrink)
 
 
 @routine
@@ -109,7 +114,7 @@ def add_part(sums: int, products: int, part_sums: int, part_products: int, colum
     """Add the sums and products of the next part of the keys to a row's."""
     old, other = load_f32(sums), load_f32(part_sums)
     new = max(old, other)
-    keep, take = exp_one(old - new), exp_one(other - new)
+    keep, take = exp2_one(old - new), exp2_one(other - new)
     store_f32(sums, new)
     store_f32(sums + 4, load_f32(sums + 4) * keep + load_f32(part_sums + 4) * take)
     for c in range(0, 64 * columns, 64):

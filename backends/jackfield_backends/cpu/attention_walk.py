@@ -11,14 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jackfield_backends.cpu import isa
-from jackfield_backends.cpu.attention_products import BLOCK, PANELS, score_tile, tile_shape, value_tile
+from jackfield_backends.cpu.attention_products import BLOCK, padded, score_tile, tile_shape, value_tile
 from jackfield_backends.cpu.attention_softmax import SUMS_BYTES, begin_row, first_seen, weigh_block
 from jackfield_backends.cpu.attention_tiles import COUNT, FIRST, QUERY
 from jackfield_backends.cpu.kernel import arg, float_arg, routine, store_i64
-from jackfield_backends.cpu.kv_layout import PANEL, SCALED
-from jackfield_backends.cpu.simd import load_f32, load_i32, store_f32
+from jackfield_backends.cpu.kv_layout import PANEL
+from jackfield_backends.cpu.simd import load_f32x16, load_i32, store_f32x16
 
-__all__ = ["load_queries", "query_row", "row_sight", "state_bytes", "tile_walk"]
+__all__ = ["AHEAD", "load_queries", "query_row", "row_sight", "state_bytes", "tile_walk"]
+
+STRETCH = 2  # panels whose values are multiplied, all columns, before the next: to read them in order
+AHEAD = 4  # panels between what is multiplied and what is fetched; more where more are multiplied at once
+MORE = 16  # panels past the last whose addresses are read
 
 # arguments of the attention kernel that are read here
 (ORIGINS, ENDS, Q, Q_BYTES, KEYS, KEY_PAGE, VALUES, VALUE_PAGE, PAGE_SIZE, WIDTH, VALUE_WIDTH, WINDOW, SCALE, SOFTCAP,
@@ -46,22 +50,22 @@ def row_sight(args: int, tile: int, r: int) -> tuple[int, int]:
 
 
 @routine
-def load_queries(args: int, tile: int, head: int, rows: int, passes: int, queries: int) -> None:
-    """Write the tile's scaled queries, ``[passes][K][R]``."""
+def load_queries(args: int, tile: int, head: int, num_rows: int, queries: int) -> None:
+    """Write the tile's scaled queries, ``[num_rows][padded(K)]``."""
     group, width, scale = arg(args, GROUP), arg(args, WIDTH), float_arg(args, SCALE)
-    for r in range(passes * rows):
+    row_bytes = (width + 15) // 16 * 64
+    for r in range(num_rows):
         t, i = query_row(tile, r, group)
         row = arg(args, Q) + t * arg(args, Q_BYTES) + 4 * (head * group + i) * width
-        to = queries + 4 * (r // rows * rows * width + r % rows)
-        for d in range(width):
-            store_f32(to + 4 * d * rows, load_f32(row + 4 * d) * scale)
+        for c in range(0, row_bytes, 64):
+            store_f32x16(queries + row_bytes * r + c, load_f32x16(row + c) * scale)
 
 
 @routine
 def find_panels(
     args: int, table: int, head: int, start: int, stop: int, last: int, keys: int, values: int
 ) -> None:
-    """Write where the panels of keys and of values from position ``start`` to ``stop`` lie, and ``2 * PANELS`` more.
+    """Write where the panels of keys and of values from position ``start`` to ``stop`` lie, and some more.
 
     Past position ``last``, the last that may be read, the last panel repeats.
     """
@@ -69,7 +73,7 @@ def find_panels(
     key_page, value_page = arg(args, KEY_PAGE), arg(args, VALUE_PAGE)
     page, offset = start // page_size, start % page_size
     key_panel, value_panel = 0, 0
-    for i in range((stop - start + PANEL - 1) // PANEL + 2 * PANELS):
+    for i in range((stop - start + PANEL - 1) // PANEL + MORE):
         if start + PANEL * i <= last:
             if offset == page_size:
                 page, offset = page + 1, 0
@@ -82,56 +86,59 @@ def find_panels(
         store_i64(values + 8 * i, value_panel)
 
 
-def tile_walk(rows: int, all_columns: int, kind: str) -> Callable[..., None]:
-    """Make the walk of a tile, R rows at a time; columns of values are padded to 16 * ``all_columns``."""
+def tile_walk(rows: int, key_width: int, value_width: int, kind: str) -> Callable[..., None]:
+    """Make the walk of a tile, R rows at a time."""
     panels, most_columns = tile_shape(rows, isa.current())
+    all_columns = padded(value_width) // 16
     columns = max(c for c in (1, 2, 4, 8) if c <= most_columns and all_columns % c == 0)
-    multiply_keys = score_tile(rows, panels, kind)
-    multiply_values = value_tile(rows, columns, all_columns, kind)
-    product_bytes = 64 * all_columns
-    scale_bytes = 2 if kind == "q8_0" else 0
+    multiply_keys = score_tile(rows, panels, key_width, kind)
+    multiply_values = value_tile(rows, columns, value_width, kind)
+    query_bytes, product_bytes = 4 * padded(key_width), 64 * all_columns
+    ahead = 8 * max(AHEAD, panels)
 
     @routine
     def walk(
-        args: int, tile: int, passes: int, start: int, stop: int, queries: int, state: int, scratch: int,
+        args: int, tile: int, passes: int, start: int, stop: int, queries: int, state: int, scores: int,
         key_panels: int, value_panels: int,
     ) -> None:  # fmt: skip
         """Write the state of a part, positions ``start`` to ``stop``; the first is a block's."""
-        width, softcap = arg(args, WIDTH), float_arg(args, SOFTCAP)
-        row_bytes = arg(args, ROW_BYTES)
-        scales = (arg(args, VALUE_WIDTH) + SCALED - 1) // SCALED * scale_bytes
-        products, shrinks = state + SUMS_BYTES * rows * passes, scratch + 4 * BLOCK * rows
+        softcap = float_arg(args, SOFTCAP)
+        products = state + SUMS_BYTES * rows * passes
         for r in range(rows * passes):
             begin_row(state + SUMS_BYTES * r, products + product_bytes * r, all_columns)
         for block in range(start, stop, BLOCK):
-            block_keys, block_values = (
-                key_panels + (block - start) // PANEL * 8,
-                value_panels + (block - start) // PANEL * 8,
-            )
+            keys = key_panels + (block - start) // PANEL * 8
+            values = value_panels + (block - start) // PANEL * 8
             for n in range(passes):
-                begin = row_sight(args, tile, n * rows)[0] - block
-                end = min(row_sight(args, tile, n * rows + rows - 1)[1], stop) - block
+                first_row, distance = n * rows, ahead if n == 0 else 0
+                begin = row_sight(args, tile, first_row)[0] - block
+                end = min(row_sight(args, tile, first_row + rows - 1)[1], stop) - block
                 if begin >= BLOCK or end <= 0:
                     continue
                 seen = max(begin, 0) // PANEL
                 first = seen // panels * panels
-                keys = min(end, BLOCK)
-                last = (keys + PANEL - 1) // PANEL
+                num_keys = min(end, BLOCK)
+                last = (num_keys + PANEL - 1) // PANEL
                 for p in range(first, last, panels):
+                    at = keys + 8 * p
                     multiply_keys(
-                        queries + 4 * n * rows * width, block_keys + 8 * p, width, scratch + 4 * PANEL * p
+                        queries + query_bytes * first_row, at, at + distance, scores + 4 * PANEL * p
                     )
                 for r in range(rows):
-                    sees_from, sees_to = row_sight(args, tile, n * rows + r)
+                    sees_from, sees_to = row_sight(args, tile, first_row + r)
                     weigh_block(
-                        scratch + 4 * BLOCK * r, sees_from - block, sees_to - block, first, last, softcap,
-                        state + SUMS_BYTES * (n * rows + r), shrinks + 4 * r,
+                        scores + 4 * BLOCK * r, sees_from - block, sees_to - block, first, last, softcap,
+                        state + SUMS_BYTES * (first_row + r), products + product_bytes * (first_row + r),
+                        all_columns,
                     )  # fmt: skip
-                for c in range(0, all_columns, columns):
-                    multiply_values(
-                        scratch + 4 * PANEL * seen, block_values + 8 * seen, PANEL * c, scales, row_bytes,
-                        keys - PANEL * seen, shrinks, products + product_bytes * n * rows + 64 * c,
-                    )  # fmt: skip
+                for p in range(seen, last, STRETCH):
+                    at = values + 8 * p
+                    for c in range(0, all_columns, columns):
+                        multiply_values(
+                            scores + 4 * PANEL * p, at, at + distance, PANEL * c,
+                            min(num_keys - PANEL * p, PANEL * STRETCH),
+                            products + product_bytes * first_row + 64 * c,
+                        )  # fmt: skip
 
     made: Callable[..., None] = walk
     return made

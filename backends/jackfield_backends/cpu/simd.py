@@ -22,6 +22,8 @@ from jackfield_backends.cpu.operation import (
 
 __all__ = [
     "exp",
+    "exp2",
+    "exp2_one",
     "exp_one",
     "f32x16",
     "first_equal",
@@ -225,6 +227,22 @@ def exp_of(x: Value) -> Value:
     return low.choose(x.constant(0.0), p * power * 2.0)
 
 
+# of 2^r for r in [-1/2, 1/2], from the highest power down: least largest relative error, with 1 at 0
+EXP2 = (1.5353362e-4, 1.3398874e-3, 9.6184374e-3, 5.5503325e-2, 2.4022648e-1, 6.931472e-1, 1.0)
+
+
+def exp2_of(x: Value) -> Value:
+    """Return 2^x of lanes up to 127: 0 below -126.5, NaN for NaN; within 1 ulp."""
+    x = x.compare("<", -127.0).choose(x.constant(-127.0), x)
+    n = x.function("rint")
+    r = x - n
+    p = r.constant(EXP2[0])
+    for coefficient in EXP2[1:]:
+        p = p.fma(r, r.constant(coefficient))
+    power = (n + (ROUND_TO_INT + 127)).bits(I32) << 23  # no bits are left of n = -127
+    return p * power.bits(F32)
+
+
 def sigmoid_of(x: Value) -> Value:
     """Return 1 / (1 + e^-x)."""
     return 1.0 / (exp_of(-x) + 1.0)
@@ -260,6 +278,18 @@ def exp(x: Value) -> Value:
 def exp_one(x: Value) -> Value:
     """Return e^x of one number, the same as of a vector's lane."""
     return exp_of(x)
+
+
+@elementwise
+def exp2(x: Value) -> Value:
+    """Return 2^x of lanes up to 127."""
+    return exp2_of(x)
+
+
+@operation(f32, f32)
+def exp2_one(x: Value) -> Value:
+    """Return 2^x of one number up to 127, the same as of a vector's lane."""
+    return exp2_of(x)
 
 
 @elementwise
