@@ -48,12 +48,6 @@ def served() -> Iterator[ServedModel]:
         yield server
 
 
-@pytest.fixture
-def sdk(served: ServedModel) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{served.url}/v1", api_key="not-needed", max_retries=0) as client:
-        yield client
-
-
 def post(served: ServedModel, path: str, **body: Any) -> dict[str, Any]:
     response = httpx.post(f"{served.url}{path}", json={"model": "demo", "stream": False, **body}, timeout=60)
     assert response.status_code == 200, response.text

@@ -30,12 +30,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedModel]:
         yield server
 
 
-@pytest.fixture
-def sdk(served: ServedModel) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{served.url}/v1", api_key="not-needed", max_retries=0) as client:
-        yield client
-
-
 def complete(sdk: openai.OpenAI, **more: Any) -> Any:
     settings = {"model": "tiny", "messages": HELLO, "max_tokens": NUM_TOKENS, "seed": 7, **more}
     return sdk.chat.completions.create(**settings)

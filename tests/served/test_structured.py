@@ -37,12 +37,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedModel]:
         yield server
 
 
-@pytest.fixture
-def sdk(served: ServedModel) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{served.url}/v1", api_key="not-needed", max_retries=0) as client:
-        yield client
-
-
 @pytest.mark.parametrize("seed", range(8))
 def test_a_schema_is_kept_at_any_temperature(sdk: openai.OpenAI, seed: int):
     answer = sdk.chat.completions.create(

@@ -24,12 +24,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedModel]:
         yield server
 
 
-@pytest.fixture
-def sdk(served: ServedModel) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{served.url}/v1", api_key="not-needed", max_retries=0) as client:
-        yield client
-
-
 def test_every_surface_gives_the_same_answer(served: ServedModel, sdk: openai.OpenAI):
     chat = sdk.chat.completions.create(model="tiny", messages=HELLO, max_tokens=12)
     text = chat.choices[0].message.content

@@ -29,12 +29,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedModel]:
         yield server
 
 
-@pytest.fixture
-def sdk(served: ServedModel) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{served.url}/v1", api_key="not-needed", max_retries=0) as client:
-        yield client
-
-
 def status(served: ServedModel) -> dict:
     return httpx.get(f"{served.url}/api/queue/status").json()
 

@@ -6,7 +6,7 @@ Start with ``app``: it shows how a protocol is written and what happens to a req
 from __future__ import annotations
 
 from jackfield.server.app import build_app
-from jackfield.server.bodies import convert, decode_json, json_response, read_body
+from jackfield.server.bodies import convert, decode_json, json_response, read_body, require_model
 from jackfield.server.dry_run import answer_dry_run
 from jackfield.server.errors import ErrorSurface, HttpRefusal, presentable
 from jackfield.server.limits import CONVERSATION, UPLOAD
@@ -41,6 +41,7 @@ __all__ = [
     "open_stream",
     "presentable",
     "read_body",
+    "require_model",
     "sse",
     "while_connected",
 ]

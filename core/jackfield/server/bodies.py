@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 import numpy as np
@@ -12,7 +12,7 @@ from litestar import Request, Response
 from jackfield.errors import RequestError
 from jackfield.server.settings import BodyLimits
 
-__all__ = ["convert", "decode_json", "json_response", "read_body"]
+__all__ = ["convert", "decode_json", "json_response", "read_body", "require_model"]
 
 T = TypeVar("T")
 STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
@@ -49,6 +49,21 @@ def convert(value: Any, wanted: type[T]) -> T:
         return msgspec.convert(value, wanted)
     except (msgspec.ValidationError, RecursionError, ValueError, OverflowError) as error:
         raise _field_error(str(error)) from None
+
+
+def require_model(body: object) -> dict[str, Any]:
+    """Return the body's fields when it is an object that names a model.
+
+    Raises:
+        RequestError: It is not, or does not.
+    """
+    if not isinstance(body, dict):
+        raise RequestError(f"the body must be a JSON object, got {type(body).__name__}")
+    fields = cast("dict[str, Any]", body)
+    model = fields.get("model")
+    if model is None or (isinstance(model, str) and not model.strip()):
+        raise RequestError("model is required", param="model")
+    return fields
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:

@@ -12,7 +12,7 @@ from jackfield.service.requests import ToolDefinition
 from jackfield.text.contract import ArgumentsDelta, CallDone, CallStarted, ParsedEvent
 from jackfield.text.regions import Region
 
-__all__ = ["CallScope", "arguments_of", "lenient_json", "named_calls", "whole_call"]
+__all__ = ["CallScope", "GrowingCall", "arguments_of", "lenient_json", "named_calls", "whole_call"]
 
 
 _NO_WORD = re.compile(r"\W")
@@ -53,6 +53,41 @@ class CallScope:
     def knows(self, name: str) -> bool:
         """Tell whether a tool of that name was offered."""
         return any(tool.name == name for tool in self.tools)
+
+
+class GrowingCall:
+    """A call whose parameters come one by one; its arguments are written as JSON while they do.
+
+    Attributes:
+        started: The first event.
+        parameters: The schema of its parameters.
+    """
+
+    def __init__(self, scope: CallScope, name: str) -> None:
+        self.parameters = scope.schema_of(name)
+        self._name = name
+        self._index = scope.begin()
+        self._json = ""
+        self._is_ended = False
+        self.started: ParsedEvent = CallStarted(self._index, name)
+
+    def head(self, key: str) -> str:
+        """Return what comes before a parameter's value."""
+        separator = ", " if self._json else "{"
+        return f"{separator}{json.dumps(key, ensure_ascii=False)}: "
+
+    def write(self, text: str) -> ParsedEvent:
+        """Go on with that text."""
+        self._json += text
+        return ArgumentsDelta(self._index, text)
+
+    def end(self) -> list[ParsedEvent]:
+        """End with the parameters there are; only the first time."""
+        if self._is_ended:
+            return []
+        self._is_ended = True
+        end = self.write("}" if self._json else "{}")
+        return [end, CallDone(self._index, self._name, json.loads(self._json))]
 
 
 def whole_call(scope: CallScope, name: str, arguments: dict[str, Any]) -> list[ParsedEvent]:

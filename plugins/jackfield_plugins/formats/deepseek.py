@@ -26,9 +26,9 @@ from typing import Any
 from jackfield.descriptors import ChatFormatDescriptor
 from jackfield.hooks import hookimpl
 from jackfield.service.requests import Message, ToolDefinition
-from jackfield.text.calls import CallScope
+from jackfield.text.calls import CallScope, GrowingCall
 from jackfield.text.coercion import coerce, property_schema
-from jackfield.text.contract import ArgumentsDelta, CallDone, CallStarted, Content, FormatParser, ParsedEvent
+from jackfield.text.contract import Content, FormatParser, ParsedEvent
 from jackfield.text.grammars import GrammarWriter, Wanted, quoted
 from jackfield.text.json_calls import ArgumentStream
 from jackfield.text.literals import Literals
@@ -190,14 +190,10 @@ class Invocation:
 
     def __init__(self, scope: CallScope, block: DsmlBlock, name: str) -> None:
         self._block = block
-        self._name = scope.offered_name(name)
-        self._parameters = scope.schema_of(self._name)
-        self._index = scope.begin()
-        self._json = ""
+        self._call = GrowingCall(scope, scope.offered_name(name))
         self._tag: str | None = None
         self._between = Literals([f"{DSML}parameter", INVOKE_END])
-        self._is_ended = False
-        self.started: ParsedEvent = CallStarted(self._index, self._name)
+        self.started = self._call.started
 
     def step(self, text: str, *, final: bool) -> Step:
         """Take one tag or one value."""
@@ -216,11 +212,7 @@ class Invocation:
 
     def close(self) -> list[ParsedEvent]:
         """End the call with what there is of it."""
-        if self._is_ended:
-            return []
-        self._is_ended = True
-        end = self._delta("}" if self._json else "{}")
-        return [end, CallDone(self._index, self._name, json.loads(self._json))]
+        return self._call.end()
 
     def _value_step(self, text: str, tag: str, *, final: bool) -> Step:
         end = text.find(PARAMETER_END)
@@ -232,19 +224,14 @@ class Invocation:
         if key is None:
             return Step(used, region=self)
         value = self._value(key[1], tag, text[:end] if end >= 0 else text)
-        separator = ", " if self._json else "{"
-        written = f"{json.dumps(key[1], ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}"
-        return Step(used, [self._delta(separator + written)], self)
+        written = self._call.head(key[1]) + json.dumps(value, ensure_ascii=False)
+        return Step(used, [self._call.write(written)], self)
 
     def _value(self, key: str, tag: str, text: str) -> object:
         if _IS_TEXT.search(tag):
             return text
-        value: object = coerce(text, property_schema(self._parameters, key))
+        value: object = coerce(text, property_schema(self._call.parameters, key))
         return value
-
-    def _delta(self, text: str) -> ParsedEvent:
-        self._json += text
-        return ArgumentsDelta(self._index, text)
 
 
 def _tag_at(text: str, start: int) -> tuple[str, int | None]:

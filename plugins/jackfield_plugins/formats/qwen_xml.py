@@ -22,9 +22,9 @@ from typing import Any
 from jackfield.descriptors import ChatFormatDescriptor
 from jackfield.hooks import hookimpl
 from jackfield.service.requests import Message, ToolDefinition
-from jackfield.text.calls import CallScope
+from jackfield.text.calls import CallScope, GrowingCall
 from jackfield.text.coercion import coerce, is_text_only, property_schema
-from jackfield.text.contract import ArgumentsDelta, CallDone, CallStarted, Content, FormatParser, ParsedEvent
+from jackfield.text.contract import Content, FormatParser, ParsedEvent
 from jackfield.text.grammars import GrammarWriter, Wanted, quoted
 from jackfield.text.literals import Literals
 from jackfield.text.raw_values import RawValue
@@ -97,35 +97,31 @@ class XmlFunction:
 
     def __init__(self, scope: CallScope, name: str) -> None:
         self._scope = scope
-        self._name = name
-        self._parameters = scope.schema_of(name)
-        self._index = scope.begin()
-        self._json = ""
+        self._call = GrowingCall(scope, name)
         self._key: str | None = None
         self._schema: dict[str, Any] = {}
         self._sent: str | None = None
         self._between = Literals([PARAMETER, FUNCTION_END, CALL_END, CALL])
-        self._is_ended = False
-        self.started: ParsedEvent = CallStarted(self._index, name)
+        self.started = self._call.started
 
     def step(self, text: str, *, final: bool) -> Step:
         """Take one tag or one value."""
         if self._key is not None:
-            return self._value_step(text, final=final)
+            return self._value_step(text, self._key, final=final)
         end, tag = self._between.find(text, final=final)
         if tag is None:
             return Step(end)
         used = end + len(tag)
         if tag == PARAMETER:
             return self._key_step(text, end, final=final)
-        events = self._ended()
+        events = self._call.end()
         if tag == FUNCTION_END:
             return Step(used, events, self)
         return Step(used, events, XmlCall(self._scope, CALL) if tag == CALL else self._scope.after_call())
 
     def close(self) -> list[ParsedEvent]:
         """End where the text ends: what there is of the call stands."""
-        return self._ended()
+        return self._call.end()
 
     # ---- parameters ----
 
@@ -135,54 +131,40 @@ class XmlFunction:
         if end < 0:
             return Step(len(text) if final else start)
         self._key = text[name_start:end].strip()
-        self._schema = property_schema(self._parameters, self._key)
+        self._schema = property_schema(self._call.parameters, self._key)
         self._sent = None
         return Step(end + 1, region=self)
 
-    def _value_step(self, text: str, *, final: bool) -> Step:
+    def _value_step(self, text: str, key: str, *, final: bool) -> Step:
         # one newline after the opening tag belongs to the tag
         lead = 1 if text.startswith("\n") and self._sent is None else 0
         found = _value_end(text, lead, final=final)
         if found is not None:
             stop, used = found
-            return Step(used, self._value_events(text[lead:stop]), self)
+            return Step(used, self._value_events(key, text[lead:stop]), self)
         if not is_text_only(self._schema):
             return Step(0)
-        return self._partial_text(text, lead)
+        return self._partial_text(text, key, lead)
 
-    def _partial_text(self, text: str, lead: int) -> Step:
+    def _partial_text(self, text: str, key: str, lead: int) -> Step:
         """Pass on what is surely part of a string."""
         end, _ = Literals(_VALUE_ENDS).find(text, final=False)
         end = end - 1 if end > 0 and text[end - 1] == "\n" else end
         if end <= lead:
             return Step(0)
-        head = "" if self._sent is not None else f'{self._separator()}{_json(self._key)}: "'
+        head = "" if self._sent is not None else self._call.head(key) + '"'
         self._sent = (self._sent or "") + text[lead:end]
-        return Step(end, [self._delta(head + _json(text[lead:end])[1:-1])])
+        return Step(end, [self._call.write(head + _json(text[lead:end])[1:-1])])
 
-    def _value_events(self, rest: str) -> list[ParsedEvent]:
+    def _value_events(self, key: str, rest: str) -> list[ParsedEvent]:
         rest = rest.removesuffix("\n")
         if self._sent is not None:
-            event = self._delta(_json(rest)[1:-1] + '"')
+            event = self._call.write(_json(rest)[1:-1] + '"')
         else:
             value = coerce(rest, self._schema)
-            event = self._delta(f"{self._separator()}{_json(self._key)}: {_json(value)}")
+            event = self._call.write(self._call.head(key) + _json(value))
         self._key = None
         return [event]
-
-    def _separator(self) -> str:
-        return ", " if self._json else "{"
-
-    def _delta(self, text: str) -> ParsedEvent:
-        self._json += text
-        return ArgumentsDelta(self._index, text)
-
-    def _ended(self) -> list[ParsedEvent]:
-        if self._is_ended:
-            return []
-        self._is_ended = True
-        end = self._delta("}" if self._json else "{}")
-        return [end, CallDone(self._index, self._name, json.loads(self._json))]
 
 
 def _value_end(text: str, start: int, *, final: bool) -> tuple[int, int] | None:

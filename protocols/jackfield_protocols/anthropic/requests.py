@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from jackfield.errors import RequestError, Unsupported
-from jackfield.server.bodies import convert
+from jackfield.server import convert, require_model
 from jackfield.service.requests import (
     Constraint,
     GenerationRequest,
@@ -51,12 +51,7 @@ def decode_count(body: object) -> CountBody:
 
 
 def _checked(body: object) -> dict[str, Any]:
-    if not isinstance(body, dict):
-        raise RequestError(f"the body must be a JSON object, got {type(body).__name__}")
-    fields = cast("dict[str, Any]", body)
-    model = fields.get("model")
-    if model is None or (isinstance(model, str) and not model.strip()):
-        raise RequestError("model is required", param="model")
+    fields = require_model(body)
     messages = fields.get("messages")
     if not isinstance(messages, list) or not messages:
         raise RequestError(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from jackfield.server import convert
+from jackfield.server import convert, require_model
 from jackfield.service.contract import Service
 from jackfield_protocols.ollama.bodies import EmbedBody, LegacyEmbedBody
-from jackfield_protocols.ollama.requests import require_model
 
 __all__ = ["embed_body", "legacy_embed_body"]
 

@@ -9,8 +9,8 @@ from litestar import Request, Response, delete, post
 from litestar.handlers import HTTPRouteHandler
 
 from jackfield.errors import Forbidden
-from jackfield.server import Rail, decode_json, json_response, read_body
-from jackfield_protocols.ollama.requests import decode_show, require_model, with_model
+from jackfield.server import Rail, decode_json, json_response, read_body, require_model
+from jackfield_protocols.ollama.requests import decode_show, with_model
 
 __all__ = ["management_handlers"]
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from jackfield.errors import RequestError, Unsupported
-from jackfield.server.bodies import convert
+from jackfield.server import convert, require_model
 from jackfield.service.requests import (
     Constraint,
     GenerationRequest,
@@ -37,7 +37,6 @@ __all__ = [
     "decode_generate",
     "decode_show",
     "generate_request",
-    "require_model",
     "with_model",
 ]
 
@@ -58,21 +57,6 @@ SILENT_OPTIONS = frozenset(
 
 
 # ---- decoding, in the contract's order of checks -------------------------------------------------
-
-
-def require_model(body: object) -> dict[str, Any]:
-    """Return the body's fields when it is an object that names a model.
-
-    Raises:
-        RequestError: It is not, or does not.
-    """
-    if not isinstance(body, dict):
-        raise RequestError(f"the body must be a JSON object, got {type(body).__name__}")
-    fields = cast("dict[str, Any]", body)
-    model = fields.get("model")
-    if model is None or (isinstance(model, str) and not model.strip()):
-        raise RequestError("model is required", param="model")
-    return fields
 
 
 def with_model(body: object) -> object:

@@ -11,9 +11,8 @@ import msgspec
 from msgspec import Meta
 
 from jackfield.errors import RequestError
-from jackfield.server.bodies import convert
+from jackfield.server import convert, require_model
 from jackfield.service.contract import Service
-from jackfield_protocols.openai.requests import require_model
 
 __all__ = ["embeddings_body"]
 

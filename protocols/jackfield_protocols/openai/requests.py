@@ -7,7 +7,7 @@ from typing import Any, cast
 import msgspec
 
 from jackfield.errors import RequestError, Unsupported
-from jackfield.server.bodies import convert
+from jackfield.server import convert, require_model
 from jackfield.service.requests import (
     ALLOWED_TEMPLATE_ARGUMENTS,
     GenerationRequest,
@@ -28,7 +28,6 @@ __all__ = [
     "completion_requests",
     "decode_chat",
     "decode_completion",
-    "require_model",
     "sampling_from",
 ]
 
@@ -69,17 +68,6 @@ def decode_chat(body: object) -> ChatBody:
 def decode_completion(body: object) -> CompletionBody:
     """Check a decoded body of ``/v1/completions``. Raises ``RequestError``."""
     return convert(require_model(body), CompletionBody)
-
-
-def require_model(body: object) -> dict[str, Any]:
-    """Return the body's fields when it is an object that names a model. Raises ``RequestError``."""
-    if not isinstance(body, dict):
-        raise RequestError(f"the body must be a JSON object, got {type(body).__name__}")
-    fields = cast("dict[str, Any]", body)
-    model = fields.get("model")
-    if model is None or (isinstance(model, str) and not model.strip()):
-        raise RequestError("model is required", param="model")
-    return fields
 
 
 # ---- chat ----------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from typing import Any, cast
 import msgspec
 
 from jackfield.errors import RequestError, Unsupported
-from jackfield.server.bodies import convert
+from jackfield.server import convert, require_model
 from jackfield.service.requests import GenerationRequest, Message, ThinkLevel, ToolChoice, ToolDefinition
-from jackfield_protocols.openai.requests import EFFORTS, require_model, sampling_from
+from jackfield_protocols.openai.requests import EFFORTS, sampling_from
 from jackfield_protocols.openai.response_format import constraint_from
 from jackfield_protocols.openai.responses.bodies import ResponsesBody
 
