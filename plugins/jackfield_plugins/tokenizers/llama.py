@@ -18,7 +18,6 @@ from jackfield.text.tokenizing import VocabularyTokenizer
 from jackfield.text.vocabulary import Vocabulary, VocabularyDefaults, read_vocabulary
 from jackfield_plugins.tokenizers import gemma4
 
-SPACE = "▁"
 DEFAULTS = VocabularyDefaults(bos=1, eos=2, unknown=0, add_bos=True, add_space_prefix=True)
 
 
@@ -42,8 +41,8 @@ def build(metadata: Metadata) -> Tokenizer:
     )
     return VocabularyTokenizer(
         vocabulary,
-        lambda text: encode(text.replace(" ", SPACE)),
-        piece_of,
+        lambda text: encode(text.replace(" ", gemma4.SPACE)),
+        gemma4.piece_of,
         run_prefix=" " if vocabulary.add_space_prefix else "",
     )
 
@@ -58,11 +57,6 @@ def merges_from_scores(ids: Mapping[str, int], scores: Sequence[float]) -> list[
     ]
     candidates.sort()
     return [(left, right) for _, _, _, left, right in candidates]
-
-
-def piece_of(text: str) -> bytes:
-    """Return the bytes of a normal token."""
-    return text.replace(SPACE, " ").encode("utf-8", "surrogateescape")
 
 
 def _unknown(vocabulary: Vocabulary) -> dict[str, int]:

@@ -13,6 +13,7 @@ from msgspec import Meta
 from jackfield.errors import RequestError
 from jackfield.server import convert, require_model
 from jackfield.service.contract import Service
+from jackfield_protocols.openai.tokens import are_tokens
 
 __all__ = ["embeddings_body"]
 
@@ -55,20 +56,11 @@ def _inputs(given: str | list[Any]) -> list[str] | list[list[int]]:
         return [given]
     if given and all(isinstance(item, str) for item in given):
         return cast("list[str]", given)
-    if given and all(_is_token(item) for item in given):
+    if are_tokens(given):
         return [cast("list[int]", given)]
-    if given and all(_are_tokens(item) for item in given):
+    if given and all(are_tokens(item) for item in given):
         return cast("list[list[int]]", given)
     raise RequestError("input must be a text, token ids, or a list of either, and not empty", param="input")
-
-
-def _are_tokens(item: Any) -> bool:
-    tokens = cast("list[object]", item) if isinstance(item, list) else []
-    return bool(tokens) and all(_is_token(one) for one in tokens)
-
-
-def _is_token(item: Any) -> bool:
-    return isinstance(item, int) and not isinstance(item, bool)
 
 
 def _base64(vector: list[float]) -> str:

@@ -21,6 +21,7 @@ from jackfield.service.requests import (
 from jackfield_protocols.openai.bodies import ChatBody, ChatMessage, CompletionBody, SamplingFields
 from jackfield_protocols.openai.content import content_of, object_or_text
 from jackfield_protocols.openai.response_format import constraint_from, extended_constraint
+from jackfield_protocols.openai.tokens import are_tokens
 
 __all__ = [
     "EFFORTS",
@@ -295,22 +296,14 @@ def _prompts(prompt: str | list[Any]) -> list[str | list[int]]:
     """Tell one prompt from several: a text, token ids, texts, or lists of token ids."""
     if isinstance(prompt, str):
         return [prompt]
-    if prompt and all(_is_token(item) for item in prompt):
+    if are_tokens(prompt):
         return [prompt]
     for index, item in enumerate(prompt):
-        if not isinstance(item, str) and not (isinstance(item, list) and _are_tokens(cast("Any", item))):
+        if not isinstance(item, str) and not are_tokens(item):
             raise RequestError(
                 f"prompt[{index}] must be a text or a list of token ids", param=f"prompt[{index}]"
             )
     return prompt
-
-
-def _are_tokens(items: list[Any]) -> bool:
-    return bool(items) and all(_is_token(item) for item in items)
-
-
-def _is_token(item: Any) -> bool:
-    return isinstance(item, int) and not isinstance(item, bool)
 
 
 # ---- sampling ------------------------------------------------------------------------------------
