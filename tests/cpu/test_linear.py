@@ -36,6 +36,7 @@ BLOCKS = [
     for kind, type_name in kinds.items()
 ]
 FLOATS = [pytest.param(isa, "F16", id=f"{isa}-floats") for isa in Isa]
+FLOATS += [pytest.param(available()[0], name, id=f"{available()[0]}-{name}") for name in ("BF16", "F32")]
 
 
 def on_every_set(cases):
@@ -79,7 +80,7 @@ def products(
     op = Linear(x, Weight("w", (num_rows, width)), None, None, out)
     tensor = Tensor(type_name, (num_rows, width), data)
     bench = Workbench(lambda lowering: lower_linears(lowering, [op]), [x, out], {"w": tensor}, max(counts), 2)
-    rows = make_rows(generator, max(counts), width)
+    rows = make_rows(np.random.default_rng(4), max(counts), width)
     bench.rows(x)[: max(counts)] = rows
     found = {}
     for count in counts:
@@ -107,6 +108,16 @@ def test_a_token_gets_the_same_bits_among_any_number_of_tokens(every_isa: Isa, t
     for count, made in found.items():
         assert_near(made, expected, ROUNDING)
         np.testing.assert_array_equal(made, most[:count])
+
+
+@on_every_set(FLOATS)
+def test_a_row_gets_the_same_bits_among_any_number_of_rows(every_isa: Isa, type_name: str) -> None:
+    """Rows far from each other are multiplied together; a few rows leave some of these places empty."""
+    _, many = products(type_name, 37, 301, make_rows=random_rows)
+    for num_rows in (1, 2, 3, 6):
+        _, few = products(type_name, num_rows, 301, make_rows=random_rows)
+        for count, made in few.items():
+            np.testing.assert_array_equal(made, many[count][:, :num_rows])
 
 
 @on_every_set([*((isa, "Q8_0") for isa in Isa), (Isa.AVX2, "Q4_0"), (Isa.AVX2, "Q5_0")])
