@@ -9,6 +9,16 @@ export function element(name, className = "", ...children) {
   return node;
 }
 
+// Browsers have a clipboard for pages from this machine or over TLS only; on a plain network a selection is copied.
+export async function copyText(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = element("textarea", "", text);
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}
+
 function link(text, address) {
   const node = element("a", "", text);
   node.href = address;
@@ -99,7 +109,7 @@ function codeBlock(rows) {
   const copy = element("button", "", "Copy");
   copy.type = "button";
   copy.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(text);
+    await copyText(text);
     copy.textContent = "Copied";
     setTimeout(() => (copy.textContent = "Copy"), 1500);
   });

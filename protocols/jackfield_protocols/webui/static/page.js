@@ -1,7 +1,7 @@
 // The page: a conversation in memory, drawn as it streams in.
 
 import { ApiError, call, frames, key, onKeyNeeded } from "./api.js";
-import { element, update } from "./markdown.js";
+import { copyText, element, update } from "./markdown.js";
 
 const $ = (id) => document.getElementById(id);
 const log = $("log");
@@ -62,8 +62,9 @@ async function* answer(signal) {
 // ---- drawing ----
 
 class AnswerView {
-  constructor(firstTurn) {
-    this.firstTurn = firstTurn;
+  constructor(conversation) {
+    this.firstTurn = conversation.length;
+    this.question = conversation.at(-1);
     this.text = "";
     this.settled = "";
     this.thoughts = "";
@@ -151,7 +152,7 @@ class AnswerView {
   }
 
   foot(facts) {
-    const copy = button("Copy", () => navigator.clipboard.writeText(this.text));
+    const copy = button("Copy", () => copyText(this.text));
     this.node.append(element("div", "foot", copy, button("Try again", () => retry(this)), ...facts.map((fact) => element("span", "", fact))));
   }
 }
@@ -202,7 +203,7 @@ async function ask(text) {
 
 async function respond() {
   const conversation = turns;  // a new chat may begin while this answer is being written
-  const view = new AnswerView(conversation.length);
+  const view = new AnswerView(conversation);
   setRunning(new AbortController());
   try {
     for await (const frame of answer(running.signal)) view.take(frame);
@@ -213,6 +214,7 @@ async function respond() {
     if (!view.node.querySelector(".foot")) view.foot([]);
   } finally {
     if (view.text) conversation.push({ role: "assistant", content: view.text });
+    else conversation.length = view.firstTurn - 1;  // what was refused once would be refused with every later question
     if (conversation === turns) startsAfresh = !view.text;
     setRunning(null);
     refreshModel(true);
@@ -230,7 +232,8 @@ async function retry(view) {
   if (running) return;
   while (log.lastElementChild !== view.node) log.lastElementChild.remove();
   view.node.remove();
-  turns.length = view.firstTurn;
+  turns.length = view.firstTurn - 1;
+  turns.push(view.question);
   startsAfresh = true;
   await respond();
 }
