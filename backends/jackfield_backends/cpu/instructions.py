@@ -66,7 +66,7 @@ class Tile:
 
     rows: int
     tokens: int
-    counts: tuple[int, ...] = (6, 12)
+    counts: tuple[int, ...] = (4, 8, 12)
 
     def count_for(self, num_tokens: int) -> int:
         """Return the tokens of the smallest micro-kernel that takes so many."""
@@ -101,7 +101,7 @@ class Instructions:
     has_half: bool
     lookup: Lookup
     prefers_small: bool = False
-    few_tokens: int = 12
+    few_tokens: int = 4
     max_singles: int = 1
     singles_at_once: int = 1
 
@@ -201,7 +201,7 @@ def _dot_small_avx2(terms: Terms, largest: int) -> list[Value]:
     for i, (u, tokens) in enumerate(terms):
         if i and i % at_once == 0:
             totals, sums = _added(totals, [_fours_avx2(total) for total in sums]), []
-        sums = held(_added(sums, [_pairs_avx2(u, a) for a in tokens]))
+        sums = _added(sums, [_pairs_avx2(u, a) for a in tokens])
     return _added(totals, [_fours_avx2(total) for total in sums])
 
 
@@ -210,7 +210,7 @@ def _dot_signed_avx2(totals: Sequence[Value], terms: Terms) -> list[Value]:
     sums = list(totals)
     for w, tokens in terms:
         size = _signed_avx2(w, w)
-        sums = held(_added(sums, [_fours_avx2(_pairs_avx2(size, _signed_avx2(a, w))) for a in tokens]))
+        sums = _added(sums, [_fours_avx2(_pairs_avx2(size, _signed_avx2(a, w))) for a in tokens])
     return sums
 
 
@@ -223,23 +223,6 @@ def _signed_avx2(x: Value, sign: Value) -> Value:
 
 def _added(totals: Sequence[Value], more: list[Value]) -> list[Value]:
     return [x + y for x, y in zip(totals, more, strict=True)] if totals else more
-
-
-def held(totals: list[Value]) -> list[Value]:
-    """Return totals, computed by this place: LLVM must not finish one token's sums before it begins the next's.
-
-    Left alone it does so, and what the tokens share no longer fits the sixteen registers. An empty assembly
-    statement takes all totals in registers and gives them back; only totals of one register each are held.
-    """
-    first = totals[0]
-    if len(totals) == 1 or first.count * first.element.width > 256 or target().is_written_out:
-        return totals
-    numbers = range(len(totals))
-    kind = ir.FunctionType(ir.LiteralStructType([first.type] * len(totals)), [first.type] * len(totals))
-    constraints = ",".join([*("=x" for _ in numbers), *map(str, numbers)])
-    statement = ir.InlineAsm(kind, "", constraints, side_effect=True)
-    result = first.b.call(statement, [total.v for total in totals])
-    return [first.new(first.b.extract_value(result, i)) for i in numbers]
 
 
 def _shuffle_avx2(listed: Value, indices: Value) -> Value:
@@ -308,7 +291,7 @@ TABLES: Mapping[Isa, Instructions] = {
         _small_of(_dot_vnni),
         _signed_of(_dot_vnni),
         Tile(16, 12, counts=(4, 6, 8, 12)),
-        Tile(16, 12),
+        Tile(16, 12, counts=(6, 12)),
         float_chains=16,
         bias=128,
         has_half=True,
@@ -320,8 +303,8 @@ TABLES: Mapping[Isa, Instructions] = {
     Isa.AVX2: Instructions(
         _dot_small_avx2,
         _dot_signed_avx2,
-        Tile(8, 6),
-        Tile(16, 6),
+        Tile(16, 4),
+        Tile(16, 6, counts=(6, 12)),
         float_chains=8,
         bias=0,
         has_half=True,
@@ -333,7 +316,7 @@ TABLES: Mapping[Isa, Instructions] = {
         _small_of(_dot_neon),
         _signed_of(_dot_neon),
         Tile(8, 4),
-        Tile(8, 6),
+        Tile(8, 6, counts=(6, 12)),
         float_chains=8,
         bias=0,
         has_half=True,
@@ -343,7 +326,7 @@ TABLES: Mapping[Isa, Instructions] = {
         _small_of(_dot_portable),
         _signed_of(_dot_portable),
         Tile(4, 4),
-        Tile(4, 4),
+        Tile(4, 4, counts=(6, 12)),
         float_chains=8,
         bias=0,
         has_half=False,

@@ -2,8 +2,8 @@
 
     out[t, r] = (Σ_k weight[r, k] * x[t, k]) * scale + bias[r] + residual[t, r]
 
-Few tokens go row by row, straight from the file (``linear_rows.py`` for one to three, ``linear_quads.py`` for several);
-more go through panels of 16 unpacked rows (``linear_panels.py``): as many panels as the second-level cache holds at
+Few tokens go row by row, straight from the file (``linear_rows.py``, ``linear_quads.py``); more go through panels of
+16 unpacked rows (``linear_panels.py``): as many panels as the second-level cache holds at
 once, then tile after tile of tokens over all of them. How many are few is the instruction set's to say, at most
 ``FEW_TOKENS``. Weights of plain floats go the same two ways (``linear_float.py``). Threads take chunks of
 rows from a counter, so that a thread that lost its core holds up one chunk and not its share; a result is the same
@@ -46,7 +46,6 @@ from jackfield_backends.cpu.operation import i64, nothing, operation
 from jackfield_backends.cpu.quantize import (
     BLOCK,
     FEW_TOKENS,
-    QUAD,
     RECORD_BYTES,
     TILE,
     slot_bytes,
@@ -147,7 +146,7 @@ def _few_kernel(type_name: str, num_tokens: int) -> Kernel:
     num_tokens = min(num_tokens, instructions.few_tokens)
     if num_tokens <= instructions.max_singles:
         return row_kernel(type_name, min(num_tokens, instructions.singles_at_once))
-    return quad_kernel(type_name, -(-num_tokens // QUAD))
+    return quad_kernel(type_name)
 
 
 def scratch_bytes(recipe: Sequence[Argument]) -> int:

@@ -1,4 +1,4 @@
-"""Products of rows of weights with up to twelve activations, straight from the file's bytes.
+"""Products of rows of weights with three or four activations, straight from the file's bytes.
 
     out[t, r] = Σ_k weight[r, k] * x[t, k]
 
@@ -42,14 +42,11 @@ LANES = 16
 
 
 class _QuadProduct:
-    """Writes the products of four rows of weights with some quads of activations."""
+    """Writes the products of four rows of weights with a quad of activations."""
 
-    def __init__(
-        self, form: BlockFormat, kind: PanelKind, num_quads: int, num_blocks: Value, x: Value
-    ) -> None:
-        self.form, self.kind, self.num_blocks = form, kind, num_blocks
-        self.quads = [x + num_blocks * (QUAD_BYTES * q) for q in range(num_quads)]
-        self.chains = Chains(num_blocks, num_quads, LANES)
+    def __init__(self, form: BlockFormat, kind: PanelKind, num_blocks: Value, x: Value) -> None:
+        self.form, self.kind, self.num_blocks, self.x = form, kind, num_blocks, x
+        self.chains = Chains(num_blocks, 1, LANES)
         # [scale][4 rows] on the stack: repeating sixteen bytes is free while loading, and takes a shuffle otherwise
         self.scales = stack_bytes(x, 16 * form.num_scales)
         self.minima = stack_bytes(x, 16 * form.num_scales)
@@ -64,18 +61,17 @@ class _QuadProduct:
                 for line in range(0, form.num_bytes, 64):
                     (place + ahead).prefetch(line)
             self._step(places, i * form.num_sub_blocks)
-        for quad, total in enumerate(self.chains.totals()):
-            for t in range(QUAD):
-                (out + out_step * (QUAD * quad + t)).store(total.lanes(range(ROWS * t, ROWS * t + ROWS)))
+        (total,) = self.chains.totals()
+        for t in range(QUAD):
+            (out + out_step * t).store(total.lanes(range(ROWS * t, ROWS * t + ROWS)))
 
     def _step(self, places: Sequence[Value], block: Value) -> None:
         form = self.form
         self._store_scales(places)
         for j in range(form.num_sub_blocks):
             parts = [stored(form, self.kind, form.sub_block(place, j)) for place in places]
-            pairs = zip(self.quads, self.chains.before(block + j), strict=True)
-            sums = [self._added(before, j, parts, x + (block + j) * QUAD_BYTES) for x, before in pairs]
-            self.chains.set(block + j, sums)
+            (before,) = self.chains.before(block + j)
+            self.chains.set(block + j, [self._added(before, j, parts, self.x + (block + j) * QUAD_BYTES)])
 
     def _store_scales(self, places: Sequence[Value]) -> None:
         if self.form.num_scales == 1:
@@ -150,29 +146,27 @@ def transposed_fours(rows: Sequence[Value]) -> list[Value]:
 
 
 def _quad_product(
-    form: BlockFormat, kind: PanelKind, num_quads: int
+    form: BlockFormat, kind: PanelKind
 ) -> Callable[[int, int, int, int, int, int, int, int, int], None]:
     @operation(nothing, *[i64] * 9)
     def quad_product(
         row0: Value, row1: Value, row2: Value, row3: Value, ahead: Value, num_blocks: Value, x: Value, out: Value,
         out_step: Value,
     ) -> None:  # fmt: skip
-        _QuadProduct(form, kind, num_quads, num_blocks, x).write(
-            [row0, row1, row2, row3], ahead, out, out_step
-        )
+        _QuadProduct(form, kind, num_blocks, x).write([row0, row1, row2, row3], ahead, out, out_step)
 
     return cast("Callable[[int, int, int, int, int, int, int, int, int], None]", quad_product)
 
 
 @kernel_family
-def quad_products(type_name: str, largest: int, num_quads: int) -> Callable[[int, int, int], None]:
+def quad_products(type_name: str, largest: int) -> Callable[[int, int, int], None]:
     """Multiply rows of weights: matrix, bytes between rows, 32-column blocks a row, activation, results, their step.
 
     Called as ``(args, start, stop)``; the result of row r and token t goes to ``results[t][r - start]``, where up to
     ``ROWS - 1`` more are written past the last.
     """
     form = FORMATS[type_name]
-    product = _quad_product(form, PanelKind(form.halves, largest), num_quads)
+    product = _quad_product(form, PanelKind(form.halves, largest))
 
     def multiply(args: int, start: int, stop: int) -> None:
         matrix, row_bytes, num_blocks, x = arg(args, 0), arg(args, 1), arg(args, 2), arg(args, 3)
@@ -196,6 +190,6 @@ def quad_products(type_name: str, largest: int, num_quads: int) -> Callable[[int
     return multiply
 
 
-def quad_kernel(type_name: str, num_quads: int) -> Kernel:
-    """Return the products of a format with that many quads."""
-    return quad_products(type_name, panel_kind(type_name).largest, num_quads)
+def quad_kernel(type_name: str) -> Kernel:
+    """Return the products of a format with three or four tokens."""
+    return quad_products(type_name, panel_kind(type_name).largest)

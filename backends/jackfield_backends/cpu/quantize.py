@@ -12,9 +12,9 @@ on T, the rows of the step; B = K / 32 blocks a row:
   ``q`` 32 B', ``d`` 4 B', ``ds`` 4 B', ``bias`` 4 B', ``bias16`` 8 B', ``ds16`` 8 B' bytes, B' = B rounded up to
   eights. Products read eight blocks at once: their numbers lie in the order of ``LANE_BLOCKS``, those of halves as
   eight first halves and then eight second ones.
-- T ≤ ``few_tokens`` of it, quads of four rows: a record of ``QUAD_BYTES`` for each quad and block, number
-  ``quad * B + block``: ``q`` [2 halves][4 rows][16], and each number four times: ``d`` [4][4], ``bias`` [4][4],
-  ``ds`` [4][4], ``bias16`` [2][4][4], ``ds16`` [2][4][4]. A vector meets 16 columns of weights, four times over.
+- T ≤ ``few_tokens`` of it, a quad of rows: a record of ``QUAD_BYTES`` for each block: ``q`` [2 halves][4 rows][16],
+  and each number four times: ``d`` [4][4], ``bias`` [4][4], ``ds`` [4][4], ``bias16`` [2][4][4], ``ds16`` [2][4][4]. A
+  vector meets 16 columns of weights, four times over.
 - else tiles of ``TILE`` rows: a record of ``RECORD_BYTES`` for each tile and block, number ``tile * B + block``:
   ``q`` [12][32], ``d`` [12], ``ds`` [12], ``bias`` [12], ``bias16`` [12][2], ``ds16`` [12][2]. Unrolled code for
   twelve tokens has constant displacements from one pointer.
@@ -61,7 +61,7 @@ Blocks = TypeVar("Blocks", int, Value)
 
 BLOCK = 32
 QUAD = 4
-FEW_TOKENS = 12  # the most that any instruction set multiplies from the file's bytes
+FEW_TOKENS = 12  # the most that weights of any kind are multiplied by from the file's bytes
 TILE = 12
 # offsets of fields: in a row in bytes a block, in records in bytes
 ROW_D, ROW_DS, ROW_BIAS, ROW_BIAS16, ROW_DS16, ROW_BYTES = 32, 36, 40, 44, 52, 60
@@ -83,8 +83,7 @@ def slot_bytes(width: int) -> int:
 
 def activation_bytes(width: int, max_rows: int) -> int:
     """Return the bytes an activation of at most ``max_rows`` rows takes; ``width`` is a multiple of 32."""
-    few = -(-min(max_rows, FEW_TOKENS) // QUAD) * QUAD * slot_bytes(width)
-    return max(few, -(-max_rows // TILE) * RECORD_BYTES * (width // BLOCK))
+    return max(QUAD * slot_bytes(width), -(-max_rows // TILE) * RECORD_BYTES * (width // BLOCK))
 
 
 def _magnitude_bits(x: Value) -> Value:
@@ -179,10 +178,10 @@ def quantize_block(
             made.store_row(place + row * padded_blocks(num_blocks) * (QUAD_BYTES // QUAD), num_blocks, block)
         with many, builder.if_else(num_rows.below(in_force().few_tokens + 1).v) as (few, most):
             with few:
-                record, slot = place + ((row >> 2) * num_blocks + block) * QUAD_BYTES, row & 3
-                made.store_quad(record, slot)
+                record = place + block * QUAD_BYTES
+                made.store_quad(record, row)
                 with builder.if_then(is_last):
-                    _clear_quad(record, slot + 1)
+                    _clear_quad(record, row + 1)
             with most:
                 tile = row.new(builder.udiv(row.v, row.constant(TILE).v))
                 record, slot = place + (tile * num_blocks + block) * RECORD_BYTES, row - tile * TILE
