@@ -51,6 +51,7 @@ from jackfield_backends.cpu.attention_walk import (
     GROUP,
     MORE,
     VALUE_WIDTH,
+    fetch_first,
     find_panels,
     load_queries,
     query_row,
@@ -152,6 +153,7 @@ def attend(small: int, large: int, key_width: int, value_width: int, kind: str) 
         values = keys + arg(args, PANELS_BYTES)
         scores = values + arg(args, PANELS_BYTES)
         find_panels(args, table, head, start, stop, end - 1, keys, values)
+        fetch_first(args, (stop - start + PANEL - 1) // PANEL, keys, values)
         if rows == small:
             walk_small(args, tile, passes, start, stop, scratch, state, scores, keys, values)
         else:

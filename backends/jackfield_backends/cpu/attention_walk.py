@@ -14,11 +14,20 @@ from jackfield_backends.cpu import isa
 from jackfield_backends.cpu.attention_products import BLOCK, padded, score_tile, tile_shape, value_tile
 from jackfield_backends.cpu.attention_softmax import SUMS_BYTES, begin_row, first_seen, weigh_block
 from jackfield_backends.cpu.attention_tiles import COUNT, FIRST, QUERY
-from jackfield_backends.cpu.kernel import arg, float_arg, routine, store_i64
+from jackfield_backends.cpu.kernel import arg, float_arg, load_i64, routine, store_i64
 from jackfield_backends.cpu.kv_layout import PANEL
-from jackfield_backends.cpu.simd import load_f32x16, load_i32, store_f32x16
+from jackfield_backends.cpu.simd import load_f32x16, load_i32, prefetch_span, store_f32x16
 
-__all__ = ["AHEAD", "load_queries", "query_row", "row_sight", "state_bytes", "tile_walk"]
+__all__ = [
+    "MORE",
+    "fetch_first",
+    "find_panels",
+    "load_queries",
+    "query_row",
+    "row_sight",
+    "state_bytes",
+    "tile_walk",
+]
 
 STRETCH = 2  # panels whose values are multiplied, all columns, before the next: to read them in order
 AHEAD = 4  # panels between what is multiplied and what is fetched; more where more are multiplied at once
@@ -84,6 +93,16 @@ def find_panels(
             offset += PANEL
         store_i64(keys + 8 * i, key_panel)
         store_i64(values + 8 * i, value_panel)
+
+
+@routine
+def fetch_first(args: int, num_panels: int, keys: int, values: int) -> None:
+    """Fetch the panels that a part begins with: no walk before it has."""
+    panel_bytes, values_bytes = arg(args, PANEL_BYTES), PANEL * arg(args, ROW_BYTES)
+    for i in range(min(num_panels, AHEAD)):
+        prefetch_span(load_i64(keys + 8 * i), panel_bytes)
+    for i in range(min(num_panels, AHEAD)):
+        prefetch_span(load_i64(values + 8 * i), values_bytes)
 
 
 def tile_walk(rows: int, key_width: int, value_width: int, kind: str) -> Callable[..., None]:
