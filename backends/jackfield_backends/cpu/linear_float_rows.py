@@ -18,7 +18,7 @@ from jackfield_backends.cpu.operation import i64, nothing, operation
 
 __all__ = ["float_rows"]
 
-PREFETCH = 1536
+PREFETCH = 1536  # bytes ahead: more of four rows would push the activations out of the first-level cache
 MOST_ROWS = 4
 WEIGHTS_OF_ONE = 16  # at once, with one token: fewer would wait for the sums, more are more streams than one
 
@@ -66,7 +66,7 @@ def _four(type_name: str) -> RowProducts:
 def _several(type_name: str) -> RowProducts:
     @operation(nothing, i64, i64, i64)
     def several(args: Value, start: Value, stop: Value) -> None:
-        num_tokens, three = args.load(I64, 1, 56), args.constant(3)
+        num_tokens, three = args.load(I64, 1, 8 * 7), args.constant(3)
         twos = args.new(args.b.urem((num_tokens * 2).v, three.v))
         threes = args.new(args.b.udiv((num_tokens - twos * 2).v, three.v))
         _RowProducts(type_name, args, start, stop, _rows_of(3)).write([(3, threes), (2, twos)])
