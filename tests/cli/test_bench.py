@@ -12,7 +12,7 @@ import pytest
 
 from jackfield.backend import MachineRates
 from jackfield.bench.busy import BusyCores
-from jackfield.bench.figures import Figures, Workload, median_figures
+from jackfield.bench.figures import BATCH_PROMPT, Figures, Workload, median_figures
 from jackfield.bench.mixtures import tensor_types
 from jackfield.bench.report import summarise
 from jackfield.bench.shapes import write_shape
@@ -37,6 +37,13 @@ def test_one_json_object_has_every_figure(tmp_path: Path, capsys: pytest.Capture
     assert set(found["context_tokens_per_s"]) == {"16"}
     assert (found["backend"], found["runs"], found["prefill"]) == ("reference", 1, 8)
     assert "llama_cpp" not in found
+
+
+def test_streams_generate_as_much_more_as_it_takes_until_the_last_of_them_begins():
+    """Left alone, the first of eight would be done before the last has read its prompt, and nothing measured."""
+    workload = Workload(prefill=8, decode=2, streams=(2, 8))
+    assert [workload.decode_among(streams) for streams in (1, 2, 8)] == [2, 6, 30]
+    assert workload.longest == BATCH_PROMPT + 30 + 1
 
 
 def test_medians_are_taken_figure_by_figure():

@@ -12,6 +12,8 @@ __all__ = ["BATCH_PROMPT", "Figures", "Workload", "median_figures"]
 
 BATCH_PROMPT = 32
 """Tokens of each prompt when several sequences decode together."""
+STEPS_A_PROMPT = 4
+"""Steps that such a prompt may take beside sequences that decode: the engine cuts it, so that they need not wait."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,12 @@ class Workload:
     @property
     def longest(self) -> int:
         """Tokens the longest sequence will have."""
-        return max((self.prefill, BATCH_PROMPT, *self.contexts)) + self.decode + 1
+        alone = max((self.prefill, *self.contexts)) + self.decode
+        return max(alone, BATCH_PROMPT + self.decode_among(self.most_streams)) + 1
+
+    def decode_among(self, streams: int) -> int:
+        """Tokens that each of several streams generates, so that ``decode`` of them come while all streams decode."""
+        return self.decode + STEPS_A_PROMPT * (streams - 1)
 
     @property
     def most_streams(self) -> int:

@@ -139,7 +139,8 @@ class OurModel:
             load_s=self.load_s,
             resident_bytes=resident_memory_bytes() or 0,
             batch_tokens_per_s={
-                streams: self._run_together(streams, workload.decode) for streams in workload.streams
+                streams: self._run_together(streams, workload.decode_among(streams))
+                for streams in workload.streams
             },
             context_tokens_per_s={
                 length: self._run(length, workload.decode)[1] for length in workload.contexts

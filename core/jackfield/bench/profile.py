@@ -150,7 +150,8 @@ def _run(
     observed.steps = []
     submitted_s = time.perf_counter()
     try:
-        sinks = [model.submit(num_prompt, workload.decode, engine) for _ in range(streams)]
+        num_tokens = workload.decode_among(streams)
+        sinks = [model.submit(num_prompt, num_tokens, engine) for _ in range(streams)]
         for sink in sinks:
             wait_for(sink)
     finally:
