@@ -18,6 +18,10 @@ from jackfield.service.config import EngineConfig
         ({"kv_type": "q8"}, "kv_type is 'q8', expected one of f16, f32, q8_0. Did you mean 'q8_0'"),
         ({"page_size": 24}, "page_size is 24, expected a multiple of 16"),
         ({"threads": 0}, "threads is 0, expected at least 1"),
+        (
+            {"threads": 9999},
+            "threads is 9999, expected at most 1024; best are as many as there are cores",
+        ),
         ({"context_length": 3}, "context_length is 3, expected at least 16"),
     ],
 )

@@ -96,6 +96,10 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             value: int | None = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name} is {value!r}, expected at least {least}")
+        if self.threads is not None and self.threads > MOST_THREADS:
+            raise ConfigError(
+                f"threads is {self.threads!r}, expected at most {MOST_THREADS}; best are as many as there are cores"
+            )
 
     def with_model(self, model: str, backend: str | None) -> EngineConfig:
         """Return the same set-up for another file, and another backend if one is named."""
@@ -114,6 +118,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 _CHOICES = {"kv_type": KV_TYPES, "speculation": SPECULATIONS}
 
+MOST_THREADS = 1024  # every one waits for all others after each op
 _LEAST = {
     "threads": 1,
     "context_length": 16,
