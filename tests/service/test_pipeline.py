@@ -423,6 +423,36 @@ def test_next_turn_begins_with_the_tokens_of_the_answer() -> None:
     assert admitted.num_cached_tokens == len(prompt) + 4
 
 
+def test_a_context_goes_on_as_the_conversation_that_it_came_from_does() -> None:
+    stage = Stage(lambda request: [ord("o"), ord("k"), 259, 260])
+    conversation = [Message("user", "Hi"), Message("assistant", "ok"), Message("user", "More")]
+    first, _ = stage.ask(make_request(user="Hi", return_tokens=True), make_request(messages=conversation))
+    context = ending_of(first).tokens
+    [later] = stage.ask(make_request(user="More", earlier_tokens=context, return_tokens=True))
+    prompts = [list(request.prompt) for request in stage.engine.requests]
+    assert prompts[2] == prompts[1]
+    assert ending_of(later).tokens[: len(context)] == context
+    assert ending_of(later).note == ""
+
+
+def test_a_context_keeps_the_system_message_it_began_with() -> None:
+    stage = Stage(saying("ok"))
+    messages = [Message("system", "Be kind"), Message("user", "More")]
+    plain, told = stage.ask(
+        make_request(user="More", earlier_tokens=[1, 2]),
+        make_request(messages=messages, earlier_tokens=[1, 2]),
+    )
+    prompts = [list(request.prompt) for request in stage.engine.requests]
+    assert prompts[0] == prompts[1]
+    assert ending_of(plain).note == ""
+    assert ending_of(told).note == "system was left out: what the context holds was said first"
+
+
+def test_a_context_of_tokens_that_there_are_not_is_refused() -> None:
+    error = error_of(ask("ok", earlier_tokens=[1, 10**6])).error
+    assert "context[1] is token 1000000, expected 0 to" in error.message
+
+
 def test_answer_that_came_back_changed_is_rendered_as_text() -> None:
     stage = Stage(lambda request: [ord("o"), ord("k"), 259, 260])
     second = [Message("user", "Hi"), Message("assistant", "No!"), Message("user", "More")]

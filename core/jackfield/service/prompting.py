@@ -125,6 +125,8 @@ def _chat_prompt(
     messages = request.messages or []
     if not messages:
         raise RequestError("messages is empty; give at least one message", param="messages")
+    if request.earlier_tokens:
+        return _after(request.earlier_tokens, request, messages, model, think)
     if history is not None and not request.continue_final_message:
         spliced = _spliced(request, messages, model, think, history)
         if spliced is not None and len(spliced.tokens) < model.info.context_length:
@@ -215,17 +217,44 @@ def _splice_at(
     )
 
 
+def _after(
+    tokens: list[int],
+    request: GenerationRequest,
+    messages: Sequence[Message],
+    model: HostedModel,
+    think: bool | str,
+) -> Prompt:
+    """Return the prompt that goes on after an earlier one and its answer.
+
+    They stand for an exchange before the messages, which the template closes; where it cannot be cut, for whatever
+    text precedes what the template makes of the messages alone.
+    """
+    turns = [message for message in messages if message.role not in SYSTEM_ROLES]
+    exchange = [Message("user", "-"), Message("assistant", ""), *turns]
+    spliced = _splice_at(1, tokens, request, exchange, model, think, ConversationDigest(request, think))
+    if spliced is not None:
+        note = (
+            "system was left out: what the context holds was said first" if len(turns) < len(messages) else ""
+        )
+        return dataclasses.replace(spliced, note=note, digest=None)
+    rendered = _rendered(request, messages, model, think)
+    return dataclasses.replace(rendered, tokens=[*tokens, *_without_bos(rendered.tokens, model)], digest=None)
+
+
 def _encode_rest(rendered: RenderedText, start: int, model: HostedModel) -> list[int] | None:
     """Return the tokens of the text from ``start``; ``None`` where cutting there would change them.
 
     A control token stands at the cut in every template that closes its turns: nothing merges across it.
     """
     spans = [(first - start, last - start) for first, last in rendered.protected_spans if first >= start]
-    tokens = model.tokenizer.encode_prompt(rendered.text[start:], spans)
-    if tokens and model.tokenizer.add_bos and tokens[0] == model.tokenizer.special.bos:
-        tokens = tokens[1:]
+    tokens = _without_bos(model.tokenizer.encode_prompt(rendered.text[start:], spans), model)
     is_clean = bool(tokens) and tokens[0] in model.tokenizer.control_ids
     return tokens if is_clean else None
+
+
+def _without_bos(tokens: list[int], model: HostedModel) -> list[int]:
+    is_begun = bool(tokens) and model.tokenizer.add_bos and tokens[0] == model.tokenizer.special.bos
+    return tokens[1:] if is_begun else tokens
 
 
 # ---- the context ----

@@ -140,6 +140,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, omit_defaults=True):
         protocol: Its name, or that of the command which asks; for logs and metrics.
         model: The name the client used; checked against the hosted one before anything else.
         prompt: Raw text, no template. ``suffix`` makes it an infill request.
+        earlier_tokens: Prompt and answer of an earlier generation, which the messages go on after; their system
+            message is then the earlier one's.
         think: ``None`` leaves it to the server's default (off); a level is for templates that know levels.
         thinking_budget: Most thinking tokens; ``None`` for the default, which leaves room for an answer.
         session_id: Conversation whose cached prefix may be used; ``None`` for the shared default.
@@ -162,6 +164,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     prompt: str | None = None
     prompt_tokens: list[int] | None = None
     suffix: str | None = None
+    earlier_tokens: list[int] = []
     sampling: Sampling = Sampling()
     tools: list[ToolDefinition] = []
     tool_choice: ToolChoice = ToolChoice()

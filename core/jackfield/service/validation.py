@@ -62,6 +62,7 @@ def check_request(request: GenerationRequest, vocab_size: int) -> None:
     _check_combinations(request)
     if request.prompt_tokens is not None:
         check_tokens(request.prompt_tokens, vocab_size, "prompt")
+    check_tokens(request.earlier_tokens, vocab_size, "context")
 
 
 def check_tokens(tokens: list[int], vocab_size: int, param: str) -> None:

@@ -91,6 +91,7 @@ def decode_chat(body: object) -> ChatBody:
 def generate_request(body: GenerateBody, *, request_id: str, owner: str) -> GenerationRequest:
     """Translate ``/api/generate``: one user turn through the template, or the raw prompt.
 
+    A ``context`` is an earlier answer's: the turn goes on after it, and ``system`` was said before it.
     It never reuses a session's prefix, as the contract promises.
 
     Raises:
@@ -109,6 +110,7 @@ def generate_request(body: GenerateBody, *, request_id: str, owner: str) -> Gene
         messages=None if plain else messages,
         prompt=prompt if plain else None,
         suffix=body.suffix or None,
+        earlier_tokens=body.context or [],
         sampling=_sampling(body),
         constraint=_constraint(body.format),
         think=_think(body.think),
@@ -128,11 +130,8 @@ def _check_generate(body: GenerateBody) -> None:
         raise Unsupported(
             "a template in a request is not accepted; the model's own is used", param="template"
         )
-    if body.context:
-        raise Unsupported(
-            "context tokens are not accepted; send the conversation to /api/chat, which reuses its prefix",
-            param="context",
-        )
+    if body.suffix and body.context:
+        raise RequestError("context is what a conversation goes on after; it has no suffix", param="context")
 
 
 # ---- chat ----------------------------------------------------------------------------------------

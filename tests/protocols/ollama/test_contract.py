@@ -93,7 +93,7 @@ def translate(**fields):
     [
         ({"raw": True, "system": "s"}, "raw mode does not support"),
         ({"template": "{{ x }}"}, "template in a request"),
-        ({"context": [1, 2]}, "context tokens are not accepted"),
+        ({"context": [1, 2], "suffix": "s"}, "context is what a conversation goes on after"),
         ({"images": ["@@"]}, r"images\[0\] is not valid base64"),
         ({"format": "xml"}, "format is 'xml'"),
         ({"think": "huge"}, "think is 'huge'"),
@@ -105,6 +105,11 @@ def translate(**fields):
 def test_a_wrong_field_has_its_message(fields, message):
     with pytest.raises(RequestError, match=message):
         translate(**fields)
+
+
+def test_generate_goes_on_after_a_context():
+    request = translate(context=[5, 6, 7])
+    assert (request.earlier_tokens, request.prompt) == ([5, 6, 7], None)
 
 
 def test_generate_never_uses_a_cached_prefix_and_wraps_the_prompt():
