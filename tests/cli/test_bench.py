@@ -14,6 +14,7 @@ from jackfield.backend import MachineRates
 from jackfield.bench.busy import BusyCores
 from jackfield.bench.figures import BATCH_PROMPT, Figures, Workload, median_figures
 from jackfield.bench.mixtures import tensor_types
+from jackfield.bench.ours import OurModel, TokenTimes
 from jackfield.bench.report import summarise
 from jackfield.bench.shapes import write_shape
 from jackfield.bench.traffic import decode_bytes
@@ -44,6 +45,42 @@ def test_streams_generate_as_much_more_as_it_takes_until_the_last_of_them_begins
     workload = Workload(prefill=8, decode=2, streams=(2, 8))
     assert [workload.decode_among(streams) for streams in (1, 2, 8)] == [2, 6, 30]
     assert workload.longest == BATCH_PROMPT + 30 + 1
+
+
+def test_streams_that_never_decode_together_have_no_rate(monkeypatch: pytest.MonkeyPatch):
+    sinks = [TokenTimes(), TokenTimes()]
+    for sink, begun_s in zip(sinks, (0.0, 5.0), strict=True):
+        sink.moments_s = [begun_s, begun_s + 1.0]
+        sink.done.set()
+    given = iter(sinks)
+    monkeypatch.setattr(OurModel, "submit", lambda *_: next(given))
+    model = object.__new__(OurModel)
+    monkeypatch.setattr(model, "_engine", None, raising=False)
+    with pytest.raises(ConfigError, match="2 streams of 2 tokens never decoded all together"):
+        model._run_together(2, 2)
+
+
+def test_a_folder_for_shapes_is_made_or_said_to_be_impossible(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    command = [
+        "bench",
+        "--shape",
+        "tiny",
+        "--backend",
+        "reference",
+        "--runs",
+        "1",
+        "--prefill",
+        "8",
+        "--decode",
+        "2",
+    ]
+    assert main([*command, "--folder", str(tmp_path / "new" / "folder")]) == 0
+    assert len(list((tmp_path / "new" / "folder").iterdir())) == 1
+    (tmp_path / "file").write_text("")
+    assert main([*command, "--folder", str(tmp_path / "file")]) == 2
+    assert "the folder of --shape's files cannot be made" in capsys.readouterr().err
 
 
 def test_medians_are_taken_figure_by_figure():

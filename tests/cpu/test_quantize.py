@@ -31,7 +31,7 @@ WITH_QUADS = [isa for isa, table in TABLES.items() if table.max_singles < 3 < ta
 
 @pytest.mark.parametrize("every_isa", WITH_QUADS, indirect=True)
 def test_slots_of_a_quad_without_a_row_have_scales_of_zero_whatever_lay_there(every_isa: Isa) -> None:
-    """Left alone they might be subnormal numbers, and a product with those takes Intel a hundred times as long."""
+    """Left alone they might be subnormal numbers, over which some processors take many times as long."""
     place = quantized(3)
     scales = fields_of(place, 1, QUAD_BYTES, QUAD_D, QUAD * QUAD)[::QUAD]
     assert (scales[:3] > 1 / 127).all()

@@ -126,7 +126,7 @@ SECRETS = [
     CheckpointError("cannot read '/home/ada/models/secret.gguf' at offset 5"),
     BackendError("kernel at 0x7f3a12bc9d00 in /usr/lib/python3.11/site-packages/numba/core.py failed"),
     JackfieldError("see C:\\Users\\ada\\models\\secret.gguf", details=["/tmp/x/y.log"]),
-    RuntimeError("/root/.ssh/id_rsa"),
+    RuntimeError("/home/ada/.ssh/id_rsa"),
     KeyError("object at 0x7f3a12bc9d00"),
     RecursionError("maximum recursion depth exceeded"),
 ]

@@ -448,6 +448,20 @@ def test_a_context_keeps_the_system_message_it_began_with() -> None:
     assert ending_of(told).note == "system was left out: what the context holds was said first"
 
 
+def test_a_context_that_is_too_long_loses_its_first_tokens_if_the_request_allows() -> None:
+    stage = Stage(saying("ok"))
+    context = [65] * 5000
+    refused, cut = stage.ask(
+        make_request(user="More", earlier_tokens=context),
+        make_request(user="More", earlier_tokens=context, truncate=True),
+    )
+    assert "tokens of the prompt were dropped to fit the context" in ending_of(cut).note
+    assert "tokens and the context holds" in error_of(refused).error.message
+    [prompt] = [list(request.prompt) for request in stage.engine.requests]
+    assert prompt[0] == 65
+    assert b"More" in bytes(token for token in prompt if token < 256)
+
+
 def test_a_context_of_tokens_that_there_are_not_is_refused() -> None:
     error = error_of(ask("ok", earlier_tokens=[1, 10**6])).error
     assert "context[1] is token 1000000, expected 0 to" in error.message

@@ -326,7 +326,7 @@ TABLES: Mapping[Isa, Instructions] = {
         _small_of(_dot_portable),
         _signed_of(_dot_portable),
         Tile(4, 4),
-        Tile(4, 4, counts=(6, 12)),
+        Tile(4, 4),
         float_chains=8,
         bias=0,
         has_half=False,

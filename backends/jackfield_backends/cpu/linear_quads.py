@@ -1,4 +1,4 @@
-"""Products of rows of weights with three or four activations, straight from the file's bytes.
+"""Products of rows of weights with two to four activations, straight from the file's bytes.
 
     out[t, r] = Σ_k weight[r, k] * x[t, k]
 
@@ -191,5 +191,5 @@ def quad_products(type_name: str, largest: int) -> Callable[[int, int, int], Non
 
 
 def quad_kernel(type_name: str) -> Kernel:
-    """Return the products of a format with three or four tokens."""
+    """Return the products of a format with two to four tokens."""
     return quad_products(type_name, panel_kind(type_name).largest)

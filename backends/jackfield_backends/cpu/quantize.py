@@ -19,8 +19,8 @@ on T, the rows of the step; B = K / 32 blocks a row:
   ``q`` [12][32], ``d`` [12], ``ds`` [12], ``bias`` [12], ``bias16`` [12][2], ``ds16`` [12][2]. Unrolled code for
   twelve tokens has constant displacements from one pointer.
 
-Slots past T hold anything but have zeros for scales: what was there before might be a subnormal number, and some
-processors take a hundred times as long over those. Kernels that make an activation themselves (norms, gated units)
+Slots past T hold anything but have zeros for scales: what was there before might be a subnormal number, over which
+some processors take many times as long. Kernels that make an activation themselves (norms, gated units)
 call ``quantize_block`` for each block of 32 columns, in any order.
 
 Parallel over rows and blocks. Reads 4 K bytes a row, writes 1.9 K.

@@ -17,7 +17,7 @@ from jackfield.engine import Engine
 from jackfield.engine.contract import SampledToken, SequenceRequest, SequenceStats
 from jackfield.engine.drafting import MakeDrafter, PromptLookup
 from jackfield.engine.loading import limits_for, load_model
-from jackfield.errors import JackfieldError
+from jackfield.errors import ConfigError, JackfieldError
 from jackfield.host import Host
 from jackfield.service.events import FinishReason
 from jackfield.service.memory import resident_memory_bytes
@@ -176,6 +176,10 @@ class OurModel:
             wait_for(sink)
         start = max(sink.moments_s[0] for sink in sinks)
         stop = min(sink.moments_s[-1] for sink in sinks)
+        if stop <= start:
+            raise ConfigError(
+                f"{streams} streams of {num_tokens} tokens never decoded all together; ask for more with --decode"
+            )
         between = sum(start < moment <= stop for sink in sinks for moment in sink.moments_s)
         return between / (stop - start)
 

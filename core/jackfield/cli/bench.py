@@ -97,6 +97,12 @@ def _model_file(arguments: argparse.Namespace) -> Any:
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(arguments.folder or scratch)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"the folder of --shape's files cannot be made at {str(folder)!r}: {error.strerror}"
+            ) from error
         with LoadProgress(f"writing random weights in the shape of {arguments.shape}"):
             path = write_shape(arguments.shape, arguments.type, folder)
         yield str(path)

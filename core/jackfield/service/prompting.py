@@ -272,18 +272,19 @@ def _fitted(prompt: Prompt, request: GenerationRequest, model: HostedModel, thin
             numbers={"n_prompt": len(prompt.tokens), "n_ctx": limit},
         )
     room = limit - min(request.sampling.max_tokens or limit, limit // 2)
-    if request.messages is None:
+    if request.messages is None or request.earlier_tokens:
         return _without_front(prompt, room, model)
     return _without_oldest(prompt, room, request, model, think)
 
 
 def _without_front(prompt: Prompt, room: int, model: HostedModel) -> Prompt:
-    """Drop a raw prompt's first tokens, but not the vocabulary's beginning."""
+    """Drop the first tokens of a text or of a context, but not the vocabulary's beginning."""
     head = prompt.tokens[:1] if prompt.tokens[0] == model.tokenizer.special.bos else []
     tail = prompt.tokens[len(prompt.tokens) - room + len(head) :]
     num_dropped = len(prompt.tokens) - room
     note = f"the first {num_dropped} tokens of the prompt were dropped to fit the context"
-    return dataclasses.replace(prompt, tokens=[*head, *tail], note=note)
+    notes = "; ".join(filter(None, [prompt.note, note]))
+    return dataclasses.replace(prompt, tokens=[*head, *tail], note=notes)
 
 
 def _without_oldest(
