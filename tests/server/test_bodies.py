@@ -273,6 +273,23 @@ def test_an_endless_body_costs_no_memory(make_app: MakeApp) -> None:
     asyncio.run(scenario())
 
 
+def test_a_client_that_reads_only_when_all_is_sent_sees_its_refusal(make_app: MakeApp) -> None:
+    async def scenario() -> None:
+        async with served(make_app(bodies=LIMITS)) as server:
+            client = await connect(server.port, receive_bytes=4096)
+            client.writer.write(
+                b"POST /plain/generate HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+            )
+            for _ in range(512):
+                client.writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+                await client.writer.drain()
+            status, headers = await client.head()
+            assert (status, headers["connection"]) == (413, "close")
+            client.close()
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, identity"])
 def test_compressed_bodies_are_refused(open_client: Any, encoding: str) -> None:
     response = open_client().post("/plain/generate", content=b"x", headers={"content-encoding": encoding})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import cast
 
@@ -98,6 +99,10 @@ class Exchange:
             self._num_bytes += len(message["body"])
             if self._is_head:
                 message["body"] = b""
+            if not self._body.is_complete and not message.get("more_body", False):
+                await self._send({**message, "more_body": True})
+                await self._body.linger(max_bytes=math.inf)
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
         await self._send(message)
 
     def _extra_headers(self) -> list[tuple[bytes, bytes]]:

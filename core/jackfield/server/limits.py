@@ -77,12 +77,15 @@ class BoundedBody:
             raise _too_large(limit)
         return message
 
-    async def linger(self) -> None:
-        """Read on for a moment after a refusal, so that the client gets to see it."""
+    async def linger(self, max_bytes: float = LINGER_BYTES) -> None:
+        """Read on for a moment what nobody wants, so that the client gets to see its refusal.
+
+        Closing a connection with unread bytes resets it, and a reset takes back what was answered.
+        """
         num_bytes = 0
         try:
             async with asyncio.timeout(LINGER_S):
-                while not self._is_complete and num_bytes < LINGER_BYTES:
+                while not self._is_complete and num_bytes < max_bytes:
                     message = cast("HTTPReceiveMessage", await self._receive())
                     if message["type"] == "http.request":
                         num_bytes += len(message["body"])
