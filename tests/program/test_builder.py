@@ -106,7 +106,9 @@ def append(b: Builder, k: Buffer, v: Buffer) -> None:
     b.kv_append(k, v, b.kv_cache(2, 4))
 
 
-@pytest.mark.parametrize(("op", "call", "message"), BAD_CALLS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("op", "call", "message"), BAD_CALLS, ids=[f"{op}-{text}" for op, _, text in BAD_CALLS]
+)
 def test_a_wrong_shape_is_an_error_with_the_op_and_both_shapes(
     b: Builder, op: str, call: Callable[[Builder], object], message: str
 ) -> None:
