@@ -50,11 +50,11 @@ from jackfield_backends.cpu.linear import (
     rows_of_chunk,
     scratch_bytes,
 )
+from jackfield_backends.cpu.linear_float import FEW_FLOAT_TOKENS
 from jackfield_backends.cpu.linear_float_panels import tile_row
 from jackfield_backends.cpu.memory import aligned
 from jackfield_backends.cpu.quantize import (
     BLOCK,
-    FEW_TOKENS,
     TILE,
     quantize_block,
     quantize_row,
@@ -111,7 +111,7 @@ def gather_floats(args: int, thread: int, num_threads: int) -> None:
 @routine
 def put_floats(row: int, width: int, slab: int, count: int, i: int) -> None:
     """Copy a row to where products with plain floats read it: row i of ``count``."""
-    if count <= FEW_TOKENS:
+    if count <= FEW_FLOAT_TOKENS:
         copy_bytes(slab + 4 * width * i, row, 4 * width)
     else:
         tile_row(row, width, slab, i)

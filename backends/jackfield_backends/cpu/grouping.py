@@ -7,7 +7,7 @@ as many pairs as the step has rows times experts a row.
 from __future__ import annotations
 
 from jackfield_backends.cpu.kernel import arg, kernel, load_i64, routine, store_i64
-from jackfield_backends.cpu.quantize import QUAD, TILE
+from jackfield_backends.cpu.quantize import FEW_TOKENS, TILE
 from jackfield_backends.cpu.simd import load_i32
 
 __all__ = ["GROUPS", "GROUP_BYTES", "NUM_GROUPS", "PLACES", "SOURCES", "group", "group_of"]
@@ -20,14 +20,8 @@ GROUP_BYTES = 32  # int64 words: expert, first pair, pairs, first slot of the sl
 
 @routine
 def padded_slots(count: int) -> int:
-    """Return how many slots of a slab a group of that many pairs takes, however products want its inputs to lie.
-
-    Four rows may be a quad, which fits four slots, or a tile, which takes more of them and fits ``TILE``.
-    """
-    if count == 1:
-        return 1
-    size = QUAD if count < QUAD else TILE
-    return (count + size - 1) // size * size
+    """Return how many slots of a slab a group of that many pairs takes: as many as rows, or whole tiles of them."""
+    return count if count <= FEW_TOKENS else (count + TILE - 1) // TILE * TILE
 
 
 @kernel

@@ -5,6 +5,8 @@ a vector of weights, and for every token a vector of activations in −127…127
 and summed at a time:
 
 ``dot_small(terms, largest)``   ``Σ u * a`` for every token, u in 0…largest, at most 127
+``fours_small(terms, largest)`` ``Σ u * a`` over every 16 columns of four such terms of 64 columns and one token: in the
+                                place of 16 columns of weights, the sums of the four terms
 ``dot_signed(totals, terms)``   ``total + Σ w * a``, w in −128…127, given as ``stored`` made it
 ``stored(w)``                   signed bytes as ``dot_signed`` wants them: more by ``bias`` where the hardware
                                 multiplies unsigned by signed; then totals start at ``−bias * Σ a``
@@ -33,6 +35,7 @@ from jackfield_backends.cpu.emit import (
     zeros,
 )
 from jackfield_backends.cpu.isa import Isa, current, target
+from jackfield_backends.cpu.sums import pairwise, summed_fours
 from jackfield_backends.cpu.written_out import call_written_out
 
 __all__ = [
@@ -49,6 +52,7 @@ __all__ = [
 Dot = Callable[[Value, Value, Value], Value]
 Terms = Iterable[tuple[Value, Sequence[Value]]]
 SmallDot = Callable[[Terms, int], list[Value]]
+SmallFours = Callable[[Terms, int], Value]
 SignedDot = Callable[[Sequence[Value], Terms], list[Value]]
 LARGEST_I16 = 2**15 - 1
 Lookup = Callable[[Sequence[int], Value], Value]
@@ -86,13 +90,10 @@ class Instructions:
         lookup: Return sixteen listed bytes by lanes of indices 0…15.
         prefers_small: Whether ``dot_small`` is much faster than ``dot_signed``, so that an offset of quants is
             better repaid as a minimum than subtracted.
-        few_tokens: Tokens up to which weights in blocks are multiplied from the file's bytes; beyond, panels.
-        max_singles: Tokens up to which every one is a row of its own to these products; more are quads.
-        singles_at_once: How many of them one pass over a chunk of weights takes. Where registers are few, reading
-            the chunk again, from cache, costs less than several tokens at once.
     """
 
     dot_small: SmallDot
+    fours_small: SmallFours
     dot_signed: SignedDot
     tile: Tile
     float_tile: Tile
@@ -101,9 +102,6 @@ class Instructions:
     has_half: bool
     lookup: Lookup
     prefers_small: bool = False
-    few_tokens: int = 4
-    max_singles: int = 1
-    singles_at_once: int = 1
 
     def stored(self, quants: Value) -> Value:
         """Return signed bytes as ``dot_signed`` wants them."""
@@ -145,6 +143,15 @@ def _small_of(dot: Dot) -> SmallDot:
         return totals
 
     return dot_small
+
+
+def _fours_of(dot_small: SmallDot) -> SmallFours:
+    """Make ``fours_small`` of ``dot_small``."""
+
+    def fours_small(terms: Terms, largest: int) -> Value:
+        return summed_fours([dot_small([term], largest)[0] for term in terms])
+
+    return fours_small
 
 
 def _signed_of(dot: Dot) -> SignedDot:
@@ -203,6 +210,22 @@ def _dot_small_avx2(terms: Terms, largest: int) -> list[Value]:
             totals, sums = _added(totals, [_fours_avx2(total) for total in sums]), []
         sums = _added(sums, [_pairs_avx2(u, a) for a in tokens])
     return _added(totals, [_fours_avx2(total) for total in sums])
+
+
+def _fours_small_avx2(terms: Terms, largest: int) -> Value:
+    """Sum as ``summed_fours`` does, but in 16 bits until a sum might overflow, so that few vectors must be widened."""
+    at_once = LARGEST_I16 // (2 * 127 * largest)
+    sums, element = [_pairs_avx2(u, *tokens) for u, tokens in terms], I16
+    for size in (1, 2):
+        if element is I16 and at_once < 2 * size:
+            sums, element = [_fours_avx2(pairs) for pairs in sums], I32
+        sums = [_interleaved(x, y, size, element) for x, y in zip(sums[::2], sums[1::2], strict=True)]
+    return sums[0] if element is I32 else _fours_avx2(sums[0])
+
+
+def _interleaved(x: Value, y: Value, size: int, element: Any) -> Value:
+    low, high = (pairwise(x.bits(I32), y.bits(I32), size, i).bits(element) for i in (0, 1))
+    return low + high
 
 
 def _dot_signed_avx2(totals: Sequence[Value], terms: Terms) -> list[Value]:
@@ -289,6 +312,7 @@ def _lookup_portable(table: Sequence[int], indices: Value) -> Value:
 TABLES: Mapping[Isa, Instructions] = {
     Isa.AVX512: Instructions(
         _small_of(_dot_vnni),
+        _fours_of(_small_of(_dot_vnni)),
         _signed_of(_dot_vnni),
         Tile(16, 12, counts=(4, 6, 8, 12)),
         Tile(16, 12, counts=(6, 12)),
@@ -296,12 +320,10 @@ TABLES: Mapping[Isa, Instructions] = {
         bias=128,
         has_half=True,
         lookup=_lookup_avx512,
-        few_tokens=3,
-        max_singles=3,
-        singles_at_once=3,
     ),
     Isa.AVX2: Instructions(
         _dot_small_avx2,
+        _fours_small_avx2,
         _dot_signed_avx2,
         Tile(16, 4),
         Tile(16, 6, counts=(6, 12)),
@@ -310,10 +332,10 @@ TABLES: Mapping[Isa, Instructions] = {
         has_half=True,
         lookup=_lookup_avx2,
         prefers_small=True,
-        max_singles=2,
     ),
     Isa.NEON: Instructions(
         _small_of(_dot_neon),
+        _fours_of(_small_of(_dot_neon)),
         _signed_of(_dot_neon),
         Tile(8, 4),
         Tile(8, 6, counts=(6, 12)),
@@ -324,6 +346,7 @@ TABLES: Mapping[Isa, Instructions] = {
     ),
     Isa.PORTABLE: Instructions(
         _small_of(_dot_portable),
+        _fours_of(_small_of(_dot_portable)),
         _signed_of(_dot_portable),
         Tile(4, 4),
         Tile(4, 4),

@@ -2,12 +2,11 @@
 
     out[t, r] = (Σ_k weight[r, k] * x[t, k]) * scale + bias[r] + residual[t, r]
 
-Few tokens go row by row, straight from the file (``linear_rows.py``, ``linear_quads.py``); more go through panels of
-16 unpacked rows (``linear_panels.py``): as many panels as the second-level cache holds at
-once, then tile after tile of tokens over all of them. How many are few is the instruction set's to say, at most
-``FEW_TOKENS``. Weights of plain floats go the same two ways (``linear_float.py``). Threads take chunks of
-rows from a counter, so that a thread that lost its core holds up one chunk and not its share; a result is the same
-whoever computes it.
+Up to ``FEW_TOKENS`` go row by row, straight from the file (``linear_rows.py``); more go through panels of 16 unpacked
+rows (``linear_panels.py``): as many panels as the second-level cache holds at once, then tile after tile of tokens over
+all of them. Weights of plain floats go the same two ways, with ``FEW_FLOAT_TOKENS`` (``linear_float.py``). Threads take
+chunks of rows from a counter, so that a thread that lost its core holds up one chunk and not its share; a result is the
+same whoever computes it.
 
 A *recipe* is what multiplying by one matrix needs and a *target* where results go, int64 words at an address each:
 their fields are below. Results pass through thread scratch, [tokens][rows], so that only ``finish_row`` knows
@@ -28,9 +27,8 @@ from jackfield_backends.cpu.atomic import take
 from jackfield_backends.cpu.emit import I1, I8, I64, Value
 from jackfield_backends.cpu.formats import FORMATS
 from jackfield_backends.cpu.fused import LinearAdd
-from jackfield_backends.cpu.instructions import in_force
 from jackfield_backends.cpu.kernel import Kernel, arg, kernel, load_i64, routine, store_i64
-from jackfield_backends.cpu.linear_float import ELEMENT_BYTES
+from jackfield_backends.cpu.linear_float import ELEMENT_BYTES, FEW_FLOAT_TOKENS
 from jackfield_backends.cpu.linear_float_panels import (
     float_multiply_kernel,
     float_panel_bytes,
@@ -40,7 +38,6 @@ from jackfield_backends.cpu.linear_float_panels import (
 )
 from jackfield_backends.cpu.linear_float_rows import float_rows
 from jackfield_backends.cpu.linear_panels import PANEL_ROWS, multiply_kernel, panel_kind, unpack_kernel
-from jackfield_backends.cpu.linear_quads import quad_kernel
 from jackfield_backends.cpu.linear_rows import row_kernel
 from jackfield_backends.cpu.operation import i64, nothing, operation
 from jackfield_backends.cpu.quantize import (
@@ -68,11 +65,10 @@ __all__ = [
 # a target's words: addresses of row 0 for token 0, steps in bytes between tokens; an address of 0 stands for nothing
 OUT, OUT_STEP, SCALE, BIAS, RESIDUAL, RESIDUAL_STEP = range(6)
 TARGET_WORDS = 6
-# a recipe's words. WIDTH is in blocks of 32 columns, in columns for plain floats. Up to FEW tokens go row by row, up to
-# IN_TURN of them one after the other; row products for each number of tokens from 1 follow one another, and so do
-# micro-kernels
-ROW_BYTES, WIDTH, NUM_ROWS, PANEL_BYTES, PANELS, CHUNK, TILE_BYTES, FEW, IN_TURN, UNPACK, ROWS = range(11)
-MULTIPLY = ROWS + FEW_TOKENS
+# a recipe's words. WIDTH is in blocks of 32 columns, in columns for plain floats. Up to FEW tokens go row by row; row
+# products for each number of tokens from 1 follow one another, and so do micro-kernels
+ROW_BYTES, WIDTH, NUM_ROWS, PANEL_BYTES, PANELS, CHUNK, TILE_BYTES, FEW, UNPACK, ROWS = range(10)
+MULTIPLY = ROWS + FEW_FLOAT_TOKENS
 CHUNK_BYTES = 128 << 10  # of weights, for row products
 MAX_CHUNK = 512  # rows
 CACHED_BYTES = 384 << 10  # leaves most of a second-level cache to the tile of activations
@@ -82,7 +78,7 @@ CHUNKS_PER_THREAD = (
 # thread scratch: arguments for the three component kernels, a target, results, raw rows of a ragged end, panels
 ROW_ARGS, UNPACK_ARGS, MULTIPLY_ARGS, SCRATCH_TARGET, RESULTS = range(0, 320, 64)
 RESULTS_STEP = 4 * (MAX_CHUNK + 16)  # room for rows past the last
-RAW = RESULTS + FEW_TOKENS * RESULTS_STEP
+RAW = RESULTS + FEW_FLOAT_TOKENS * RESULTS_STEP
 
 
 def reads_activation(type_name: str) -> bool:
@@ -107,18 +103,9 @@ def recipe_of(place: TensorPlace, width: int, num_rows: int, num_threads: int) -
         panels,
         max(PANEL_ROWS, chunk),
         tile_bytes,
-        *_limits_of(place.type_name),
+        FEW_FLOAT_TOKENS if place.type_name in ELEMENT_BYTES else FEW_TOKENS,
     ]
     return [*sizes, *component_kernels(place.type_name)]
-
-
-def _limits_of(type_name: str) -> tuple[int, int]:
-    """Return FEW and IN_TURN."""
-    if type_name in ELEMENT_BYTES:
-        return FEW_TOKENS, 1
-    instructions = in_force()
-    in_turn = instructions.max_singles if instructions.singles_at_once == 1 else 1
-    return instructions.few_tokens, in_turn
 
 
 def _sizes_of(type_name: str, width: int) -> tuple[int, int, int]:
@@ -131,22 +118,14 @@ def _sizes_of(type_name: str, width: int) -> tuple[int, int, int]:
 
 def component_kernels(type_name: str) -> list[Kernel]:
     """Return the kernels that products with a format are made of, in a recipe's order."""
-    few, counts = range(1, FEW_TOKENS + 1), range(1, TILE + 1)
+    few, counts = range(1, FEW_FLOAT_TOKENS + 1), range(1, TILE + 1)
     if type_name in ELEMENT_BYTES:
         rows = [float_rows(type_name)] * len(few)  # one kernel for any number of tokens
         return [float_panels(type_name), *rows, *map(float_multiply_kernel, counts)]
     kind = panel_kind(type_name)
-    rows = [_few_kernel(type_name, num_tokens) for num_tokens in few]
+    # places past FEW_TOKENS are never looked at
+    rows = [row_kernel(type_name, min(count, FEW_TOKENS)) for count in few]
     return [unpack_kernel(type_name), *rows, *(multiply_kernel(kind, count) for count in counts)]
-
-
-def _few_kernel(type_name: str, num_tokens: int) -> Kernel:
-    """Return the products of a format with a few tokens; with too many of them, any that are needed anyway."""
-    instructions = in_force()
-    num_tokens = min(num_tokens, instructions.few_tokens)
-    if num_tokens <= instructions.max_singles:
-        return row_kernel(type_name, min(num_tokens, instructions.singles_at_once))
-    return quad_kernel(type_name)
 
 
 def scratch_bytes(recipe: Sequence[Argument]) -> int:
@@ -252,14 +231,12 @@ def _multiply_rows(
     store_i64(args, matrix)
     store_i64(args + 8, arg(recipe, ROW_BYTES))
     store_i64(args + 16, arg(recipe, WIDTH))
+    store_i64(args + 24, x)
+    store_i64(args + 32, results)
     store_i64(args + 40, step)
     store_i64(args + 48, x_step)
-    passes = num_tokens if num_tokens <= arg(recipe, IN_TURN) else 1
-    store_i64(args + 56, num_tokens // passes)
-    for t in range(passes):
-        store_i64(args + 24, x + t * x_step)
-        store_i64(args + 32, results + t * step)
-        call_kernel(arg(recipe, ROWS + num_tokens - 1), args, start, stop)
+    store_i64(args + 56, num_tokens)
+    call_kernel(arg(recipe, ROWS + num_tokens - 1), args, start, stop)
     for t in range(num_tokens):
         finish_row(target, results + t * step, t, start, stop - start)
 
@@ -338,12 +315,12 @@ def _input_of(lowering: Lowering, op: Linear) -> tuple[int, int, int]:
         place = lowering.activation(op.x)
         return place, slot_bytes(op.x.width), place
     x, step, most = lowering.address(op.x), lowering.row_bytes(op.x), lowering.max_rows(op.x.rows)
-    if most <= FEW_TOKENS:
+    if most <= FEW_FLOAT_TOKENS:
         return x, step, 0
 
     def make(place: int) -> None:
         cell = lowering.num_rows_cell(op.x.rows)
-        lowering.call(tiles, cell, x, step, op.x.width, place, FEW_TOKENS + 1)
+        lowering.call(tiles, cell, x, step, op.x.width, place, FEW_FLOAT_TOKENS + 1)
 
     return x, step, lowering.derived(op.x, tile_bytes(op.x.width, most), make)
 

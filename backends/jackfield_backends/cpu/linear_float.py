@@ -18,8 +18,9 @@ from jackfield_backends.cpu.emit import F32, I16, I32, Value, zeros
 from jackfield_backends.cpu.instructions import in_force, load_half
 from jackfield_backends.cpu.sums import pairwise
 
-__all__ = ["ELEMENT_BYTES", "load_weights", "num_chains", "summed_lanes"]
+__all__ = ["ELEMENT_BYTES", "FEW_FLOAT_TOKENS", "load_weights", "num_chains", "summed_lanes"]
 
+FEW_FLOAT_TOKENS = 12  # the most that are multiplied from the file's bytes
 ELEMENT_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 
 

@@ -1,4 +1,4 @@
-"""Row products of plain floats: rows of weights, straight from the file, with up to ``FEW_TOKENS`` tokens.
+"""Row products of plain floats: rows of weights, straight from the file, with up to ``FEW_FLOAT_TOKENS`` tokens.
 
 As many rows at once as have their sums in registers. They lie a part of the rows apart, so that each part is read from
 its beginning to its end, which hardware prefetchers follow; rows side by side would leap. Several tokens go by threes

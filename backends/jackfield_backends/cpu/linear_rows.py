@@ -119,15 +119,17 @@ class _RowProduct:
 
     def _dots(self, chunks: Sequence[Value], x: Value, block: Value) -> list[Value]:
         """Return the products of a stretch's blocks with an activation; in formats of halves those of either half."""
-        sums = summed_fours([self._dot(chunk, x + (block + 2 * c) * 32) for c, chunk in enumerate(chunks)])
+        terms = [(chunk, [(x + (block + 2 * c) * 32).load(I8, CHUNK)]) for c, chunk in enumerate(chunks)]
+        sums = self._fours(terms)
         first, second = ([sums.lanes(range(i, i + 4)) for i in at] for at in ((0, 8), (4, 12)))
         return [join(*first), join(*second)] if self.kind.halves else [join(*first) + join(*second)]
 
-    def _dot(self, chunk: Value, q: Value) -> Value:
-        instructions, term = in_force(), (chunk, [q.load(I8, CHUNK)])
+    def _fours(self, terms: Sequence[tuple[Value, Sequence[Value]]]) -> Value:
+        instructions = in_force()
         if self.kind.has_minimum:
-            return instructions.dot_small([term], self.kind.largest)[0]
-        return instructions.dot_signed([zeros(chunk.b, I32, CHUNK // 4)], [term])[0]
+            return instructions.fours_small(terms, self.kind.largest)
+        zero = zeros(self.num_blocks.b, I32, CHUNK // 4)
+        return summed_fours([instructions.dot_signed([zero], [term])[0] for term in terms])
 
     def _field(
         self, x: Value, element: Any, field: int, block: Value, left: Value | None, half: int

@@ -8,13 +8,10 @@ signed weights where the hardware wants them unsigned (``instructions.py``). A N
 **The place of an activation** is one address, ``activation_bytes`` long, at a cache line. What lies there depends
 on T, the rows of the step; B = K / 32 blocks a row:
 
-- T ≤ ``max_singles`` of the instruction set, rows ``slot_bytes`` apart. In a row, one after the other:
+- T ≤ ``FEW_TOKENS``, rows ``slot_bytes`` apart. In a row, one after the other:
   ``q`` 32 B', ``d`` 4 B', ``ds`` 4 B', ``bias`` 4 B', ``bias16`` 8 B', ``ds16`` 8 B' bytes, B' = B rounded up to
   eights. Products read eight blocks at once: their numbers lie in the order of ``LANE_BLOCKS``, those of halves as
   eight first halves and then eight second ones.
-- T ≤ ``few_tokens`` of it, a quad of rows: a record of ``QUAD_BYTES`` for each block: ``q`` [2 halves][4 rows][16],
-  and each number four times: ``d`` [4][4], ``bias`` [4][4], ``ds`` [4][4], ``bias16`` [2][4][4], ``ds16`` [2][4][4]. A
-  vector meets 16 columns of weights, four times over.
 - else tiles of ``TILE`` rows: a record of ``RECORD_BYTES`` for each tile and block, number ``tile * B + block``:
   ``q`` [12][32], ``d`` [12], ``ds`` [12], ``bias`` [12], ``bias16`` [12][2], ``ds16`` [12][2]. Unrolled code for
   twelve tokens has constant displacements from one pointer.
@@ -44,8 +41,6 @@ if TYPE_CHECKING:
 __all__ = [
     "BLOCK",
     "FEW_TOKENS",
-    "QUAD",
-    "QUAD_BYTES",
     "RECORD_BYTES",
     "TILE",
     "activation_bytes",
@@ -60,12 +55,10 @@ __all__ = [
 Blocks = TypeVar("Blocks", int, Value)
 
 BLOCK = 32
-QUAD = 4
-FEW_TOKENS = 12  # the most that weights of any kind are multiplied by from the file's bytes
+FEW_TOKENS = 3  # the most that weights in blocks are multiplied by from the file's bytes
 TILE = 12
 # offsets of fields: in a row in bytes a block, in records in bytes
-ROW_D, ROW_DS, ROW_BIAS, ROW_BIAS16, ROW_DS16, ROW_BYTES = 32, 36, 40, 44, 52, 60
-QUAD_D, QUAD_BIAS, QUAD_DS, QUAD_BIAS16, QUAD_DS16, QUAD_BYTES = 128, 192, 256, 320, 448, 576
+ROW_D, ROW_DS, ROW_BIAS, ROW_BIAS16, ROW_DS16, ROW_BYTES = 32, 36, 40, 44, 52, 64
 RECORD_D, RECORD_DS, RECORD_BIAS, RECORD_BIAS16, RECORD_DS16, RECORD_BYTES = 384, 432, 480, 528, 624, 720
 BIAS = 128
 LARGEST = 127.0
@@ -77,13 +70,14 @@ def padded_blocks(num_blocks: Blocks) -> Blocks:
 
 
 def slot_bytes(width: int) -> int:
-    """Return bytes that one slot of a quad takes, which is more than a row or a slot of a tile takes."""
-    return QUAD_BYTES // QUAD * padded_blocks(width // BLOCK)
+    """Return bytes between rows, which are more than a slot of a tile takes."""
+    return ROW_BYTES * padded_blocks(width // BLOCK)
 
 
 def activation_bytes(width: int, max_rows: int) -> int:
     """Return the bytes an activation of at most ``max_rows`` rows takes; ``width`` is a multiple of 32."""
-    return max(QUAD * slot_bytes(width), -(-max_rows // TILE) * RECORD_BYTES * (width // BLOCK))
+    num_tiles = -(-max_rows // TILE)
+    return max(FEW_TOKENS * slot_bytes(width), num_tiles * RECORD_BYTES * (width // BLOCK))
 
 
 def _magnitude_bits(x: Value) -> Value:
@@ -120,19 +114,6 @@ class _Quantized:
         (low + padded * ROW_BIAS).store(self.total * -BIAS)
         self._store_halves(high + padded * ROW_BIAS16, high + padded * ROW_DS16, 4 * CHAINS)
 
-    def store_quad(self, record: Value, slot: Value) -> None:
-        place = record + slot * 16
-        fields = [
-            (QUAD_BIAS, QUAD_DS, self.total),
-            *zip((QUAD_BIAS16, QUAD_BIAS16 + 64), (QUAD_DS16, QUAD_DS16 + 64), self.sums, strict=True),
-        ]
-        for bias, ds, total in fields:
-            place.store((total * -BIAS).splat(4), bias)
-            place.store((self.d * total.signed(F32)).splat(4), ds)
-        place.store(self.d.splat(4), QUAD_D)
-        for half in range(2):
-            place.store(self.q.lanes(range(16 * half, 16 * half + 16)), 64 * half)
-
     def store_tile(self, record: Value, slot: Value) -> None:
         four, eight = record + slot * 4, record + slot * 8
         (record + slot * BLOCK).store(self.q)
@@ -145,13 +126,6 @@ class _Quantized:
         for i, total in enumerate(self.sums):
             bias16.store(total * -BIAS, step * i)
             ds16.store(self.d * total.signed(F32), step * i)
-
-
-def _clear_quad(record: Value, slot: Value) -> None:
-    """Make the scales of a record's slots from ``slot`` zero."""
-    with loop(slot.constant(QUAD), slot) as empty:
-        for field in (QUAD_D, QUAD_DS, QUAD_DS16, QUAD_DS16 + 64):
-            (record + empty * 16).store(zeros(slot.b, F32, 4), field)
 
 
 def _clear_tile(record: Value, slot: Value) -> None:
@@ -172,22 +146,15 @@ def quantize_block(
         num_rows: T, all rows of the step: it decides the layout.
     """
     made, builder = _Quantized(x0, x1), x0.b
-    is_last = (row + 1).compare("==", num_rows).v
-    with builder.if_else(num_rows.below(in_force().max_singles + 1).v) as (single, many):
-        with single:
-            made.store_row(place + row * padded_blocks(num_blocks) * (QUAD_BYTES // QUAD), num_blocks, block)
-        with many, builder.if_else(num_rows.below(in_force().few_tokens + 1).v) as (few, most):
-            with few:
-                record = place + block * QUAD_BYTES
-                made.store_quad(record, row)
-                with builder.if_then(is_last):
-                    _clear_quad(record, row + 1)
-            with most:
-                tile = row.new(builder.udiv(row.v, row.constant(TILE).v))
-                record, slot = place + (tile * num_blocks + block) * RECORD_BYTES, row - tile * TILE
-                made.store_tile(record, slot)
-                with builder.if_then(is_last):
-                    _clear_tile(record, slot + 1)
+    with builder.if_else(num_rows.below(FEW_TOKENS + 1).v) as (few, many):
+        with few:
+            made.store_row(place + row * padded_blocks(num_blocks) * ROW_BYTES, num_blocks, block)
+        with many:
+            tile = row.new(builder.udiv(row.v, row.constant(TILE).v))
+            record, slot = place + (tile * num_blocks + block) * RECORD_BYTES, row - tile * TILE
+            made.store_tile(record, slot)
+            with builder.if_then((row + 1).compare("==", num_rows).v):
+                _clear_tile(record, slot + 1)
 
 
 @routine

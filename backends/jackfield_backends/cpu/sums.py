@@ -5,9 +5,8 @@ Block i of 32 columns belongs to *chain* i modulo 8. A chain starts at zero and 
 first 16 columns of a block and then for the others. Chains are summed by halves, in the order of ``LANE_BLOCKS``. Dot
 products are whole numbers, so how they come about does not matter.
 
-With one token the chains are the lanes of a vector (``linear_rows.py``); else they lie on the stack, and lanes are rows
-or tokens (``linear_quads.py``, ``linear_panels.py``). So a token's results are the same bits whatever else is in
-its step.
+With few tokens the chains are the lanes of a vector (``linear_rows.py``); else they lie on the stack, and lanes are
+rows (``linear_panels.py``). So a token's results are the same bits whatever else is in its step.
 """
 
 from __future__ import annotations
