@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jackfield_backends.cpu import instructions
+from jackfield_backends.cpu import float16
 from jackfield_backends.cpu.emit import F32, I8, I16, I32, I64, Totals, Value, loop, reserve, vector_of, zeros
 from jackfield_backends.cpu.isa import Isa
 from jackfield_backends.cpu.kv_layout import PANEL, SCALED
@@ -46,7 +46,7 @@ def _load_elements(at: Value, kind: str) -> Value:
     """Return sixteen elements of the cache as float32, not yet scaled."""
     if kind == "q8_0":
         return at.load(I8, 16).signed(I32).signed(F32)
-    return instructions.load_half(at, 16) if kind == "f16" else at.load(F32, 16)
+    return float16.load_half(at, 16) if kind == "f16" else at.load(F32, 16)
 
 
 def score_tile(rows: int, panels: int, width: int, kind: str) -> Callable[..., None]:
@@ -82,7 +82,7 @@ def score_tile(rows: int, panels: int, width: int, kind: str) -> Callable[..., N
             here, next_ = ([start + quants for start in some] for some in (starts, ahead))
             add(totals, queries + first * 4, here, next_, _at_most(width - first, SCALED))
             for p in range(panels):
-                scale = instructions.load_half(starts[p] + scales, PANEL)
+                scale = float16.load_half(starts[p] + scales, PANEL)
                 for r in range(rows):
                     i = r * panels + p
                     sums.set(i, totals.get(i).fma(scale, sums.get(i)))
@@ -133,7 +133,7 @@ def value_tile(rows: int, columns: int, width: int, kind: str) -> Callable[..., 
         for group in range(max(1, columns // 2)):
             at = start + (first >> 5 << 1) + 2 * group
             halves = vector_of([at.load(I16, 1, row_bytes * j) for j in range(PANEL)])
-            scales = instructions.half_to_float(halves)
+            scales = float16.half_to_float(halves)
             cell = reserve(weights.b, zeros(weights.b, F32, PANEL).type, rows)
             place = weights.new(weights.b.ptrtoint(cell, I64))
             for r in range(rows):

@@ -21,8 +21,7 @@ from typing import Any
 
 from jackfield.program.ops import DeltaRule
 from jackfield_backends.cpu import isa
-from jackfield_backends.cpu.emit import F32, Totals, Value, loop, zeros
-from jackfield_backends.cpu.instructions import store_masked
+from jackfield_backends.cpu.emit import F32, Totals, Value, loop, store_masked, zeros
 from jackfield_backends.cpu.isa import Isa
 from jackfield_backends.cpu.kernel import arg, float_arg, kernel_family, load_i64, routine
 from jackfield_backends.cpu.lowering import Lowering, lowers

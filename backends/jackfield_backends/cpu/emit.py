@@ -34,6 +34,7 @@ __all__ = [
     "loop",
     "reserve",
     "stack_bytes",
+    "store_masked",
     "summed",
     "vector_of",
     "zeros",
@@ -379,3 +380,11 @@ class Totals:
     def all(self) -> list[Value]:
         """Return all as they are here."""
         return [self.get(i) for i in range(len(self._cells))]
+
+
+def store_masked(address: Value, value: Value, mask: Value) -> None:
+    """Write the float lanes whose bit is set; LLVM takes the lanes apart where no instruction does it."""
+    builder, pointer = value.b, address.pointer(value.type)
+    kind = ir.FunctionType(ir.VoidType(), [value.type, pointer.type, I32, mask.type])
+    name = f"llvm.masked.store.{value.suffix}.p0"
+    builder.call(function(builder, name, kind), [value.v, pointer, ir.Constant(I32, 4), mask.v])

@@ -18,35 +18,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llvmlite import ir
-
 from jackfield_backends.cpu.emit import (
-    F16,
-    F32,
     I8,
     I16,
     I32,
     Value,
     call,
     constant,
-    function,
     join,
     lanes_of,
     zeros,
 )
 from jackfield_backends.cpu.isa import Isa, current, target
 from jackfield_backends.cpu.sums import pairwise, summed_fours
+from jackfield_backends.cpu.tile import Tile
 from jackfield_backends.cpu.written_out import call_written_out
 
 __all__ = [
     "Instructions",
-    "Tile",
-    "half_to_float",
     "in_force",
-    "load_half",
     "parts",
-    "store_half",
-    "store_masked",
 ]
 
 Dot = Callable[[Value, Value, Value], Value]
@@ -56,25 +47,6 @@ SmallFours = Callable[[Terms, int], Value]
 SignedDot = Callable[[Sequence[Value], Terms], list[Value]]
 LARGEST_I16 = 2**15 - 1
 Lookup = Callable[[Sequence[int], Value], Value]
-
-
-@dataclass(frozen=True)
-class Tile:
-    """What a micro-kernel multiplies in one pass, its totals in registers.
-
-    Attributes:
-        rows: Of a panel: 16 or fewer, a power of two.
-        tokens: A divisor of 12.
-        counts: Of tokens that a step may end with: for each there is a micro-kernel, which takes ``tokens`` at a time.
-    """
-
-    rows: int
-    tokens: int
-    counts: tuple[int, ...] = (4, 8, 12)
-
-    def count_for(self, num_tokens: int) -> int:
-        """Return the tokens of the smallest micro-kernel that takes so many."""
-        return next(count for count in self.counts if count >= num_tokens)
 
 
 @dataclass(frozen=True)
@@ -314,8 +286,8 @@ TABLES: Mapping[Isa, Instructions] = {
         _small_of(_dot_vnni),
         _fours_of(_small_of(_dot_vnni)),
         _signed_of(_dot_vnni),
-        Tile(16, 12, counts=(4, 6, 8, 12)),
-        Tile(16, 12, counts=(6, 12)),
+        Tile(16, (12, 8, 6, 4)),
+        Tile(16, (12, 6)),
         float_chains=16,
         bias=128,
         has_half=True,
@@ -325,8 +297,8 @@ TABLES: Mapping[Isa, Instructions] = {
         _dot_small_avx2,
         _fours_small_avx2,
         _dot_signed_avx2,
-        Tile(16, 4),
-        Tile(16, 6, counts=(6, 12)),
+        Tile(16, (4, 3, 2)),
+        Tile(16, (6,)),
         float_chains=8,
         bias=0,
         has_half=True,
@@ -337,8 +309,8 @@ TABLES: Mapping[Isa, Instructions] = {
         _small_of(_dot_neon),
         _fours_of(_small_of(_dot_neon)),
         _signed_of(_dot_neon),
-        Tile(8, 4),
-        Tile(8, 6, counts=(6, 12)),
+        Tile(8, (4,)),
+        Tile(8, (6,)),
         float_chains=8,
         bias=0,
         has_half=True,
@@ -348,8 +320,8 @@ TABLES: Mapping[Isa, Instructions] = {
         _small_of(_dot_portable),
         _fours_of(_small_of(_dot_portable)),
         _signed_of(_dot_portable),
-        Tile(4, 4),
-        Tile(4, 4),
+        Tile(4, (4,)),
+        Tile(4, (4,)),
         float_chains=8,
         bias=0,
         has_half=False,
@@ -361,56 +333,3 @@ TABLES: Mapping[Isa, Instructions] = {
 def in_force() -> Instructions:
     """Return the table of the instruction set in force; for generators only."""
     return TABLES[current()]
-
-
-# ---- float16 -------------------------------------------------------------------------------------
-
-
-def load_half(address: Value, count: int, offset: int = 0) -> Value:
-    """Read float16 lanes as float32."""
-    if in_force().has_half:
-        return address.load(F16, count, offset).signed(F32)
-    return _half_to_float(address.load(I16, count, offset).unsigned(I32))
-
-
-def half_to_float(bits: Value) -> Value:
-    """Return the float32 of float16 bits, 16-bit integers."""
-    return bits.bits(F16).signed(F32) if in_force().has_half else _half_to_float(bits.unsigned(I32))
-
-
-def store_half(address: Value, value: Value) -> None:
-    """Write float32 lanes as float16, rounded to the nearest, ties to even."""
-    if in_force().has_half:
-        address.store(value.signed(F16))
-    else:
-        address.store(_float_to_half(value.bits(I32)).signed(I16))
-
-
-def _half_to_float(bits: Value) -> Value:
-    """Move exponent and mantissa into place and multiply by 2^112, which also makes subnormals right."""
-    magnitude = ((bits & 0x7FFF) << 13).bits(F32) * 2.0**112
-    special = (bits & 0x7C00).compare("==", 0x7C00)
-    exact = special.choose(magnitude.bits(I32) | 0x7F800000, magnitude.bits(I32))
-    return (exact | ((bits & 0x8000) << 16)).bits(F32)
-
-
-def _float_to_half(bits: Value) -> Value:
-    sign = (bits & 0x80000000) >> 16
-    magnitude = bits & 0x7FFFFFFF
-    # normal: move the exponent's zero and round to even; what overflows becomes infinity
-    odd = (magnitude >> 13) & 1
-    normal = (magnitude - (112 << 23) + 0xFFF + odd) >> 13
-    # subnormal: adding 0.5 leaves the rounded mantissa in the low bits
-    small = (magnitude.bits(F32) + 0.5).bits(I32) - 0x3F000000
-    half = magnitude.below(113 << 23).choose(small, normal)
-    half = magnitude.below(0x477FF000).choose(half, half.constant(0x7C00))
-    nan = magnitude.constant(0x7F800000).below(magnitude)
-    return nan.choose(half.constant(0x7E00), half) | sign
-
-
-def store_masked(address: Value, value: Value, mask: Value) -> None:
-    """Write the float lanes whose bit is set; LLVM takes the lanes apart where no instruction does it."""
-    builder, pointer = value.b, address.pointer(value.type)
-    kind = ir.FunctionType(ir.VoidType(), [value.type, pointer.type, I32, mask.type])
-    name = f"llvm.masked.store.{value.suffix}.p0"
-    builder.call(function(builder, name, kind), [value.v, pointer, ir.Constant(I32, 4), mask.v])

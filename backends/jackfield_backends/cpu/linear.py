@@ -125,7 +125,7 @@ def component_kernels(type_name: str) -> list[Kernel]:
     kind = panel_kind(type_name)
     # places past FEW_TOKENS are never looked at
     rows = [row_kernel(type_name, min(count, FEW_TOKENS)) for count in few]
-    return [unpack_kernel(type_name), *rows, *(multiply_kernel(kind, count) for count in counts)]
+    return [unpack_kernel(type_name), *rows, *[multiply_kernel(kind)] * len(counts)]
 
 
 def scratch_bytes(recipe: Sequence[Argument]) -> int:
@@ -269,6 +269,7 @@ def _multiply_panels(
     for first in range(0, num_tokens, TILE):
         count = min(TILE, num_tokens - first)
         multiply = arg(recipe, MULTIPLY + count - 1)
+        store_i64(args + 16, count)
         panel = panels
         for row in range(start, stop, PANEL_ROWS):
             call_kernel(multiply, args, panel, x + first // TILE * arg(recipe, TILE_BYTES))

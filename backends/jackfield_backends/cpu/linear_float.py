@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jackfield_backends.cpu.emit import F32, I16, I32, Value, zeros
-from jackfield_backends.cpu.instructions import in_force, load_half
+from jackfield_backends.cpu.float16 import load_half
+from jackfield_backends.cpu.instructions import in_force
 from jackfield_backends.cpu.sums import pairwise
 
 __all__ = ["ELEMENT_BYTES", "FEW_FLOAT_TOKENS", "load_weights", "num_chains", "summed_lanes"]

@@ -125,7 +125,7 @@ def tiles(args: int, thread: int, num_threads: int) -> None:
 def float_multiply_kernel(num_tokens: int) -> Kernel:
     """Return the micro-kernel for at least the first ``num_tokens`` of ``TILE``."""
     tile = in_force().float_tile
-    return float_multiply(tile.count_for(num_tokens), tile.rows, tile.tokens)
+    return float_multiply(sum(tile.passes_for(num_tokens)), tile.rows, tile.tokens)
 
 
 @kernel_family

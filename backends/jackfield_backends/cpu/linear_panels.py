@@ -9,7 +9,7 @@ the minimum, or ``-offset * scale``, is multiplied by the activation's sums.
 
 Unpacking costs the same whatever the number of tokens: 16 rows are read side by side, which the hardware prefetcher
 does not follow, so the next 16 rows are asked for meanwhile, evenly. The micro-kernel keeps the totals of
-``lanes`` rows x ``tile`` tokens in registers over the whole row.
+some rows x some tokens in registers over the whole row, in as many passes as the tokens take.
 """
 
 from __future__ import annotations
@@ -17,7 +17,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from jackfield_backends.cpu.emit import F32, I8, I32, Value, join, loop, stack_bytes, vector_of, zeros
+import numpy as np
+
+from jackfield_backends.cpu.emit import (
+    F32,
+    I8,
+    I32,
+    I64,
+    Value,
+    data_address,
+    join,
+    loop,
+    stack_bytes,
+    vector_of,
+    zeros,
+)
 from jackfield_backends.cpu.formats import FORMATS
 from jackfield_backends.cpu.formats.block_format import BlockFormat
 from jackfield_backends.cpu.instructions import in_force
@@ -30,8 +44,10 @@ from jackfield_backends.cpu.quantize import (
     RECORD_D,
     RECORD_DS,
     RECORD_DS16,
+    TILE,
 )
 from jackfield_backends.cpu.sums import Chains
+from jackfield_backends.cpu.tile import Tile
 
 __all__ = [
     "PANEL_ROWS",
@@ -93,11 +109,9 @@ def panel_kind(type_name: str) -> PanelKind:
     return PanelKind(form.halves, form.largest if is_small else 0)
 
 
-def multiply_kernel(kind: PanelKind, num_tokens: int) -> Kernel:
-    """Return the micro-kernel for a kind of panel and at least the first ``num_tokens`` of a tile."""
-    tile = in_force().tile
-    count = tile.count_for(num_tokens)
-    return multiply_panel(int(kind.halves), kind.largest, count, tile.rows, min(tile.tokens, count))
+def multiply_kernel(kind: PanelKind) -> Kernel:
+    """Return the micro-kernel for a kind of panel."""
+    return multiply_panel(int(kind.halves), kind.largest)
 
 
 def unpack_kernel(type_name: str) -> Kernel:
@@ -311,30 +325,37 @@ class _Product:
 
 
 @kernel_family
-def multiply_panel(
-    halves: int, largest: int, num_tokens: int, lanes: int, tile: int
-) -> Callable[[int, int, int], None]:
-    """Multiply a panel by the first tokens of a tile: 32-column blocks a row, results.
+def multiply_panel(halves: int, largest: int) -> Callable[[int, int, int], None]:
+    """Multiply a panel by the first tokens of a tile: 32-column blocks a row, results, tokens.
 
-    ``lanes`` rows and ``tile`` tokens at a time. Called as ``(args, panel, first record of the tile)``; results
-    are ``[tokens][16]``.
+    Called as ``(args, panel, first record of the tile)``; results are ``[tokens][16]``, and of the last pass those of
+    slots past the last token too.
     """
-    product = _product(PanelKind(bool(halves), largest), lanes, tile)
-    lane_bytes = 4 * lanes
+    products = _products(PanelKind(bool(halves), largest))
 
     def multiply(args: int, panel: int, x: int) -> None:
-        num_blocks, results = arg(args, 0), arg(args, 1)
-        for first in range(0, num_tokens, tile):
-            out = results + 4 * PANEL_ROWS * first
-            for rows in range(0, 4 * PANEL_ROWS, lane_bytes):
-                product(panel + rows, num_blocks, x, first, out + rows)
+        products(panel, arg(args, 0), x, arg(args, 2), arg(args, 1))
 
     return multiply
 
 
-def _product(kind: PanelKind, lanes: int, num_tokens: int) -> Callable[[int, int, int, int, int], None]:
+def _products(kind: PanelKind) -> Callable[[int, int, int, int, int], None]:
     @operation(nothing, *[i64] * 5)
-    def product(panel: Value, num_blocks: Value, x: Value, first: Value, out: Value) -> None:
-        _Product(kind, lanes, num_tokens).write(panel, num_blocks, x, first, out)
+    def products(panel: Value, num_blocks: Value, x: Value, num_tokens: Value, out: Value) -> None:
+        tile = in_force().tile
+        numbers = data_address(panel.b, "numbers_of_passes", _numbers_of_passes(tile))
+        row, first = numbers + num_tokens * (8 * len(tile.passes)), num_tokens.constant(0)
+        for i, size in enumerate(tile.passes):
+            number, product = (row + 8 * i).load(I64), _Product(kind, tile.rows, size)
+            with loop(number) as j, loop(panel.constant(4 * PANEL_ROWS), step=4 * tile.rows) as rows:
+                at = first + j * size
+                product.write(panel + rows, num_blocks, x, at, out + at * (4 * PANEL_ROWS) + rows)
+            first = first + number * size
 
-    return product
+    return products
+
+
+def _numbers_of_passes(tile: Tile) -> bytes:
+    """Return, for each number of tokens up to ``TILE``, how many passes of each size take them."""
+    chosen = [tile.passes_for(max(1, count)) for count in range(TILE + 1)]
+    return np.array([[passes.count(size) for size in tile.passes] for passes in chosen], "<i8").tobytes()

@@ -16,8 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from jackfield.program.ops import SsmScan
-from jackfield_backends.cpu.emit import F32, Totals, Value, loop, zeros
-from jackfield_backends.cpu.instructions import store_masked
+from jackfield_backends.cpu.emit import F32, Totals, Value, loop, store_masked, zeros
 from jackfield_backends.cpu.kernel import arg, kernel, load_i64
 from jackfield_backends.cpu.lowering import Lowering, lowers
 from jackfield_backends.cpu.operation import f32, i64, nothing, operation

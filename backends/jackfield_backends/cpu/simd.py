@@ -4,12 +4,13 @@ Vectors are named by what they hold: ``f32x16`` is sixteen float32. LLVM splits 
 registers, so a kernel is written once, for 512 bits. ``+ - * /`` take two vectors of one type, or a vector and a
 scalar; ``& | ^`` integers. NaN and infinity keep their meaning everywhere.
 
-What one instruction set does differently from another is in ``instructions.py``; addresses are int64.
+What one instruction set does differently from another is in ``instructions.py``, reading and writing of float16 in
+``float16.py``; addresses are int64.
 """
 
 from __future__ import annotations
 
-from jackfield_backends.cpu import instructions
+from jackfield_backends.cpu import emit, float16
 from jackfield_backends.cpu.emit import F32, I1, I8, I16, I32, I64, Value, call, constant, loop
 from jackfield_backends.cpu.operation import (
     elementwise,
@@ -68,7 +69,7 @@ def load_f32x16(address: Value) -> Value:
 @operation(f32x16, i64)
 def load_f16_f32x16(address: Value) -> Value:
     """Read sixteen float16 as float32."""
-    return instructions.load_half(address, 16)
+    return float16.load_half(address, 16)
 
 
 @operation(f32x16, i64)
@@ -98,7 +99,7 @@ def store_f32x16(address: Value, value: Value) -> None:
 @operation(nothing, i64, f32x16)
 def store_f16_f32x16(address: Value, value: Value) -> None:
     """Write sixteen float32 as float16, rounded to the nearest, ties to even."""
-    instructions.store_half(address, value)
+    float16.store_half(address, value)
 
 
 @operation(nothing, i64, f32)
@@ -110,7 +111,7 @@ def store_f32(address: Value, value: Value) -> None:
 @operation(nothing, i64, f32)
 def store_f16(address: Value, value: Value) -> None:
     """Write a float32 as float16."""
-    instructions.store_half(address, value)
+    float16.store_half(address, value)
 
 
 @operation(nothing, i64, i64)
@@ -135,7 +136,7 @@ def store_first(address: Value, value: Value, count: Value) -> None:
         with whole:
             address.store(value)
         with part:
-            instructions.store_masked(address, value, first_lanes(value, count))
+            emit.store_masked(address, value, first_lanes(value, count))
 
 
 @operation(nothing, i64, i64)

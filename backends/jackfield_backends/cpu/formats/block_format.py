@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jackfield.gguf import BLOCK_FORMATS
-from jackfield_backends.cpu import instructions
+from jackfield_backends.cpu import float16
 from jackfield_backends.cpu.emit import I8, I16, Value, join, vector_of
 
 __all__ = ["BlockFormat", "duplicated", "half", "halves_at", "nibbles", "shifted", "split_nibbles"]
@@ -84,12 +84,12 @@ class BlockFormat:
 
 def half(p: Value, offset: int) -> Value:
     """Return the float16 at ``offset`` as float32."""
-    return instructions.load_half(p, 1, offset)
+    return float16.load_half(p, 1, offset)
 
 
 def halves_at(addresses: Sequence[Value], offset: int) -> Value:
     """Return the float16 at ``offset`` of several blocks as float32 lanes."""
-    return instructions.half_to_float(vector_of([p.load(I16, 1, offset) for p in addresses]))
+    return float16.half_to_float(vector_of([p.load(I16, 1, offset) for p in addresses]))
 
 
 def duplicated(value: Value) -> Value:

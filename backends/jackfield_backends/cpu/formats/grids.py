@@ -14,8 +14,8 @@ import numpy as np
 
 from jackfield.gguf.dequantizers.grids import grid_of
 from jackfield_backends.cpu.emit import F32, I8, I16, I32, I64, Value, bits_of, data_address, vector_of
+from jackfield_backends.cpu.float16 import half_to_float
 from jackfield_backends.cpu.formats.block_format import BlockFormat, half
-from jackfield_backends.cpu.instructions import half_to_float
 
 __all__ = ["FORMATS"]
 
