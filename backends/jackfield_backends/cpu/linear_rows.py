@@ -99,23 +99,27 @@ class _RowProduct:
 
     def _scales(self, places: Sequence[Value]) -> tuple[list[Value], list[Value]]:
         """Return the blocks' scales, for formats of halves those of the second halves too, and minima likewise."""
-        form = self.form
-        if form.num_scales == 1:
-            scales, minima = form.column_scales(places)
-        else:
-            found = [form.scales(place) for place in places]
-            scales = joined([scale for scale, _ in found])
-            lows = [minimum for _, minimum in found if minimum is not None]
-            minima = joined(lows) if lows else None
-        ordered = [self._ordered(scales, half) for half in range(self.kind.num_scales)]
+        scales, minima = self._ordered_scales(places)
+        halves = [range(CHAINS * half, CHAINS * (half + 1)) for half in range(self.kind.num_scales)]
+        ordered = [scales.lanes(half) for half in halves]
         if not self.kind.has_minimum:
             return ordered, []
         if minima is None:
-            return ordered, [scale * -float(form.offset) for scale in ordered]
-        return ordered, [self._ordered(minima, half) for half in range(self.kind.num_scales)]
+            return ordered, [scale * -float(self.form.offset) for scale in ordered]
+        return ordered, [minima.lanes(half) for half in halves]
 
-    def _ordered(self, scales: Value, half: int) -> Value:
-        return scales.lanes([self.kind.num_scales * block + half for block in LANE_BLOCKS])
+    def _ordered_scales(self, places: Sequence[Value]) -> tuple[Value, Value | None]:
+        """Return the scales and minima of a stretch in the order of ``LANE_BLOCKS``, first halves first."""
+        form, each = self.form, self.kind.num_scales
+        if form.num_scales == 1:
+            return form.column_scales([places[block] for block in LANE_BLOCKS])
+        order = [each * block + half for half in range(each) for block in LANE_BLOCKS]
+        if len(places) == 1:
+            return form.ordered_scales(places[0], order)
+        found = [form.scales(place) for place in places]
+        minima = [minimum for _, minimum in found if minimum is not None]
+        scales = joined([scale for scale, _ in found])
+        return scales.lanes(order), joined(minima).lanes(order) if minima else None
 
     def _dots(self, chunks: Sequence[Value], x: Value, block: Value) -> list[Value]:
         """Return the products of a stretch's blocks with an activation; in formats of halves those of either half."""

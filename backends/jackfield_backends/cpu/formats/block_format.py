@@ -75,6 +75,11 @@ class BlockFormat:
         """Return the scales of a block, float32 lanes, and what is added: the minima."""
         raise NotImplementedError
 
+    def ordered_scales(self, p: Value, order: Sequence[int]) -> tuple[Value, Value | None]:
+        """Return what ``scales`` does in another order; while they are bytes it costs least."""
+        scales, minima = self.scales(p)
+        return scales.lanes(order), None if minima is None else minima.lanes(order)
+
     def column_scales(self, addresses: Sequence[Value]) -> tuple[Value, Value | None]:
         """Return a lane for each of several blocks; for formats of one scale."""
         found = [self.scales(p) for p in addresses]

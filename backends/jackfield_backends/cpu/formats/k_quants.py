@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jackfield_backends.cpu.emit import F32, I8, I16, I32, I64, Value, join
+from jackfield_backends.cpu.emit import F32, I8, I16, I32, Value, join
+from jackfield_backends.cpu.float16 import load_half
 from jackfield_backends.cpu.formats.block_format import (
     BlockFormat,
     duplicated,
@@ -23,7 +24,14 @@ def _both(p: Value, q: Value, offset: int, count: int = 32) -> Value:
     return join(p.load(I8, count, offset), q.load(I8, count, offset))
 
 
-class Q4K(BlockFormat):
+class _KQuant(BlockFormat):
+    """A format whose scales are put in order before they become floats."""
+
+    def scales(self, p: Value) -> tuple[Value, Value | None]:
+        return self.ordered_scales(p, range(self.num_scales))
+
+
+class Q4K(_KQuant):
     """Four bits, and a fifth in Q5_K; sub-blocks 2c and 2c + 1 are the nibbles of 32 bytes."""
 
     has_minimum = True
@@ -52,24 +60,26 @@ class Q4K(BlockFormat):
         fifth = _both(p, q, self.fifth_at)
         return [low[i] | shifted(fifth, [2 * group + i - 4]) & 16 for i in range(2)]
 
-    def scales(self, p: Value) -> tuple[Value, Value | None]:
-        scales, minima = _six_bits(p)
-        return scales * half(p, 0), minima * -half(p, 2)
+    def ordered_scales(self, p: Value, order: Sequence[int]) -> tuple[Value, Value | None]:
+        scales, minima = _six_bits(p, order)
+        d = load_half(p, 2)
+        return scales * d.lanes([0] * 8), minima * -d.lanes([1] * 8)
 
 
-def _six_bits(p: Value) -> tuple[Value, Value]:
+def _six_bits(p: Value, order: Sequence[int]) -> tuple[Value, Value]:
     """Return eight scales and eight minima of six bits, packed in twelve bytes, as floats."""
-    a, b, c = (p.load(I32, 1, 4 + 4 * i).unsigned(I64) for i in range(3))
+    words = p.load(
+        I32, 4
+    )  # two float16; scales 0-3, minima 0-3, each with two bits of 4-7; the rest of these
+    high = (words.lanes([1, 2, 1, 2]) >> [0, 0, 2, 2]) & [0x3F3F3F3F, 0x3F3F3F3F, 0x30303030, 0x30303030]
+    low = (words.lanes([3, 3, 3, 3]) >> [0, 0, 0, 4]) & [0, 0, 0x0F0F0F0F, 0x0F0F0F0F]
+    packed = (high | low).bits(I8)  # scales 0-3, minima 0-3, scales 4-7, minima 4-7
+    places = [i + 4 * (i // 4) for i in order]
+    scales, minima = packed.lanes(places), packed.lanes([place + 4 for place in places])
+    return scales.unsigned(F32), minima.unsigned(F32)
 
-    def high(word: Value) -> Value:
-        return (word >> 2) & 0x30303030
 
-    scales = (a & 0x3F3F3F3F) | ((c & 0x0F0F0F0F) | high(a)) << 32
-    minima = (b & 0x3F3F3F3F) | (((c >> 4) & 0x0F0F0F0F) | high(b)) << 32
-    return scales.bits(I8).unsigned(F32), minima.bits(I8).unsigned(F32)
-
-
-class Q6K(BlockFormat):
+class Q6K(_KQuant):
     """Six bits in four and two, half a block at a time; scales of 16 columns."""
 
     halves = True
@@ -100,11 +110,11 @@ class Q6K(BlockFormat):
             low[1] >> 4 | shifted(high, [2]) & 0x30,
         ]
 
-    def scales(self, p: Value) -> tuple[Value, Value | None]:
-        return p.load(I8, 16, 192).signed(I32).signed(F32) * half(p, 208), None
+    def ordered_scales(self, p: Value, order: Sequence[int]) -> tuple[Value, Value | None]:
+        return p.load(I8, 16, 192).lanes(order).signed(I32).signed(F32) * half(p, 208), None
 
 
-class Q3K(BlockFormat):
+class Q3K(_KQuant):
     """Three bits in two and one; bytes 32h and on hold four sub-blocks, two bits each."""
 
     halves = True
@@ -130,14 +140,14 @@ class Q3K(BlockFormat):
         low, high = _both(p, q, 32 + 32 * group), _both(p, q, 0)
         return [shifted(low, [2 * j]) & 3 | shifted(high, [4 * group + j - 2]) & 4 for j in range(4)]
 
-    def scales(self, p: Value) -> tuple[Value, Value | None]:
+    def ordered_scales(self, p: Value, order: Sequence[int]) -> tuple[Value, Value | None]:
         low = p.load(I32, 2, 96).lanes([0, 1, 0, 1]) >> [0, 0, 4, 4]
         high = p.load(I32, 1, 104).splat(4) >> [0, 2, 4, 6]
         scales = (low & 0x0F0F0F0F | (high & 0x03030303) << 4).bits(I8) - 32
-        return scales.signed(I32).signed(F32) * half(p, 108), None
+        return scales.lanes(order).signed(I32).signed(F32) * half(p, 108), None
 
 
-class Q2K(BlockFormat):
+class Q2K(_KQuant):
     """Two bits, a scale and a minimum of four bits for every 16 columns."""
 
     halves = True
@@ -156,13 +166,13 @@ class Q2K(BlockFormat):
         low = _both(p, q, 16 + 32 * group)
         return [shifted(low, [2 * j]) & 3 for j in range(4)]
 
-    def scales(self, p: Value) -> tuple[Value, Value | None]:
-        packed = p.load(I8, 16)
+    def ordered_scales(self, p: Value, order: Sequence[int]) -> tuple[Value, Value | None]:
+        packed = p.load(I8, 16).lanes(order)
         scales, minima = ((packed & 15).unsigned(F32), (packed >> 4).unsigned(F32))
         return scales * half(p, 80), minima * -half(p, 82)
 
 
-class Iq4Xs(BlockFormat):
+class Iq4Xs(_KQuant):
     """IQ4_NL's levels under scales of six bits; a sub-block is 16 bytes."""
 
     signed = True
@@ -180,9 +190,9 @@ class Iq4Xs(BlockFormat):
         raw = join(*(duplicated(a.load(I8, 16, 8 + 16 * group)) for a in (p, q)))
         return [in_force().lookup(IQ4_LEVELS, nibbles(raw, 16))]
 
-    def scales(self, p: Value) -> tuple[Value, Value | None]:
-        low = (p.load(I32, 1, 4).splat(8) >> [4 * i for i in range(8)]) & 15
-        high = (p.load(I16, 1, 2).unsigned(I32).splat(8) >> [2 * i for i in range(8)]) & 3
+    def ordered_scales(self, p: Value, order: Sequence[int]) -> tuple[Value, Value | None]:
+        low = (p.load(I32, 1, 4).splat(8) >> [4 * i for i in order]) & 15
+        high = (p.load(I16, 1, 2).unsigned(I32).splat(8) >> [2 * i for i in order]) & 3
         return ((low | high << 4) - 32).signed(F32) * half(p, 0), None
 
 
