@@ -11,10 +11,10 @@ from jackfield_backends.cpu.quantize import (
     BLOCK,
     RECORD_BYTES,
     RECORD_D,
-    TILE,
     activation_bytes,
     lower_quantize,
 )
+from jackfield_backends.cpu.tile import TILE
 from jackfield_backends.cpu.workbench import Workbench
 
 pytestmark = pytest.mark.jit

@@ -6,7 +6,7 @@ import pytest
 
 from jackfield_backends.cpu.instructions import TABLES
 from jackfield_backends.cpu.isa import Isa
-from jackfield_backends.cpu.quantize import TILE
+from jackfield_backends.cpu.tile import TILE
 
 
 @pytest.mark.parametrize("isa", TABLES)

@@ -55,12 +55,12 @@ from jackfield_backends.cpu.linear_float_panels import tile_row
 from jackfield_backends.cpu.memory import aligned
 from jackfield_backends.cpu.quantize import (
     BLOCK,
-    TILE,
     quantize_block,
     quantize_row,
     slot_bytes,
 )
 from jackfield_backends.cpu.simd import fma, load_f32, load_f32x16, splat
+from jackfield_backends.cpu.tile import TILE
 
 if TYPE_CHECKING:
     from jackfield_backends.cpu.lowering import Lowering

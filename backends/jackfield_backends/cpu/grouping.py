@@ -7,8 +7,9 @@ as many pairs as the step has rows times experts a row.
 from __future__ import annotations
 
 from jackfield_backends.cpu.kernel import arg, kernel, load_i64, routine, store_i64
-from jackfield_backends.cpu.quantize import FEW_TOKENS, TILE
+from jackfield_backends.cpu.quantize import FEW_TOKENS
 from jackfield_backends.cpu.simd import load_i32
+from jackfield_backends.cpu.tile import TILE
 
 __all__ = ["GROUPS", "GROUP_BYTES", "NUM_GROUPS", "PLACES", "SOURCES", "group", "group_of"]
 

@@ -30,7 +30,7 @@ from jackfield_backends.cpu.fused import LinearAdd
 from jackfield_backends.cpu.kernel import Kernel, arg, kernel, load_i64, routine, store_i64
 from jackfield_backends.cpu.linear_float import ELEMENT_BYTES, FEW_FLOAT_TOKENS
 from jackfield_backends.cpu.linear_float_panels import (
-    float_multiply_kernel,
+    float_multiply,
     float_panel_bytes,
     float_panels,
     tile_bytes,
@@ -44,11 +44,11 @@ from jackfield_backends.cpu.quantize import (
     BLOCK,
     FEW_TOKENS,
     RECORD_BYTES,
-    TILE,
     slot_bytes,
 )
 from jackfield_backends.cpu.simd import load_f32, load_f32x16, store_f32, store_f32x16
 from jackfield_backends.cpu.table import Argument, call_kernel
+from jackfield_backends.cpu.tile import TILE
 
 if TYPE_CHECKING:
     from jackfield_backends.cpu.lowering import Lowering, TensorPlace
@@ -65,10 +65,9 @@ __all__ = [
 # a target's words: addresses of row 0 for token 0, steps in bytes between tokens; an address of 0 stands for nothing
 OUT, OUT_STEP, SCALE, BIAS, RESIDUAL, RESIDUAL_STEP = range(6)
 TARGET_WORDS = 6
-# a recipe's words. WIDTH is in blocks of 32 columns, in columns for plain floats. Up to FEW tokens go row by row; row
-# products for each number of tokens from 1 follow one another, and so do micro-kernels
-ROW_BYTES, WIDTH, NUM_ROWS, PANEL_BYTES, PANELS, CHUNK, TILE_BYTES, FEW, UNPACK, ROWS = range(10)
-MULTIPLY = ROWS + FEW_FLOAT_TOKENS
+# a recipe's words. WIDTH is in blocks of 32 columns, in columns for plain floats. Up to FEW tokens go row by row; from
+# ROWS on are row products for each number of tokens from 1
+ROW_BYTES, WIDTH, NUM_ROWS, PANEL_BYTES, PANELS, CHUNK, TILE_BYTES, FEW, UNPACK, MULTIPLY, ROWS = range(11)
 CHUNK_BYTES = 128 << 10  # of weights, for row products
 MAX_CHUNK = 512  # rows
 CACHED_BYTES = 384 << 10  # leaves most of a second-level cache to the tile of activations
@@ -118,14 +117,11 @@ def _sizes_of(type_name: str, width: int) -> tuple[int, int, int]:
 
 def component_kernels(type_name: str) -> list[Kernel]:
     """Return the kernels that products with a format are made of, in a recipe's order."""
-    few, counts = range(1, FEW_FLOAT_TOKENS + 1), range(1, TILE + 1)
     if type_name in ELEMENT_BYTES:
-        rows = [float_rows(type_name)] * len(few)  # one kernel for any number of tokens
-        return [float_panels(type_name), *rows, *map(float_multiply_kernel, counts)]
-    kind = panel_kind(type_name)
-    # places past FEW_TOKENS are never looked at
-    rows = [row_kernel(type_name, min(count, FEW_TOKENS)) for count in few]
-    return [unpack_kernel(type_name), *rows, *[multiply_kernel(kind)] * len(counts)]
+        # one kernel for any number of tokens
+        return [float_panels(type_name), float_multiply, *[float_rows(type_name)] * FEW_FLOAT_TOKENS]
+    rows = [row_kernel(type_name, num_tokens) for num_tokens in range(1, FEW_TOKENS + 1)]
+    return [unpack_kernel(type_name), multiply_kernel(panel_kind(type_name)), *rows]
 
 
 def scratch_bytes(recipe: Sequence[Argument]) -> int:
@@ -268,11 +264,10 @@ def _multiply_panels(
     store_i64(args + 8, results)
     for first in range(0, num_tokens, TILE):
         count = min(TILE, num_tokens - first)
-        multiply = arg(recipe, MULTIPLY + count - 1)
         store_i64(args + 16, count)
         panel = panels
         for row in range(start, stop, PANEL_ROWS):
-            call_kernel(multiply, args, panel, x + first // TILE * arg(recipe, TILE_BYTES))
+            call_kernel(arg(recipe, MULTIPLY), args, panel, x + first // TILE * arg(recipe, TILE_BYTES))
             panel += arg(recipe, PANEL_BYTES)
             for t in range(count):
                 result = results + 4 * PANEL_ROWS * t

@@ -12,15 +12,15 @@ from typing import Any, cast
 
 from jackfield_backends.cpu.emit import F32, I32, I64, Totals, Value, constant, join, loop, vector_of, zeros
 from jackfield_backends.cpu.instructions import in_force
-from jackfield_backends.cpu.kernel import Kernel, arg, kernel, kernel_family, load_i64, routine
+from jackfield_backends.cpu.kernel import arg, kernel, kernel_family, load_i64, routine
 from jackfield_backends.cpu.linear_float import ELEMENT_BYTES, load_weights, num_chains
 from jackfield_backends.cpu.linear_panels import PANEL_ROWS, ROW_PAIRS, transposed
 from jackfield_backends.cpu.operation import i64, nothing, operation
-from jackfield_backends.cpu.quantize import TILE
 from jackfield_backends.cpu.simd import load_f32, store_f32
+from jackfield_backends.cpu.tile import TILE, each_pass
 
 __all__ = [
-    "float_multiply_kernel",
+    "float_multiply",
     "float_panel_bytes",
     "float_panels",
     "tile_bytes",
@@ -122,71 +122,54 @@ def tiles(args: int, thread: int, num_threads: int) -> None:
 # ---- multiplying ---------------------------------------------------------------------------------
 
 
-def float_multiply_kernel(num_tokens: int) -> Kernel:
-    """Return the micro-kernel for at least the first ``num_tokens`` of ``TILE``."""
-    tile = in_force().float_tile
-    return float_multiply(sum(tile.passes_for(num_tokens)), tile.rows, tile.tokens)
+@kernel
+def float_multiply(args: int, panel: int, x: int) -> None:
+    """Multiply a panel by the first tokens of tiles: columns, results, tokens.
 
-
-@kernel_family
-def float_multiply(num_tokens: int, lanes: int, side: int) -> Callable[[int, int, int], None]:
-    """Multiply a panel by the first tokens of tiles of ``side`` tokens, ``lanes`` rows at once: columns, results.
-
-    Called as ``(args, panel, address of the first tile)``; results are ``[tokens][16]``.
+    Called as ``(args, panel, address of the first tile)``; results are ``[tokens][16]``, and of the last pass those of
+    places past the last token too.
     """
-    product = _product(num_tokens, lanes, side)
+    products(panel, arg(args, 0), x, arg(args, 2), arg(args, 1))
 
-    def multiply(args: int, panel: int, x: int) -> None:
-        for rows in range(0, COLUMN_BYTES, 4 * lanes):
-            product(panel + rows, arg(args, 0), x, arg(args, 1) + rows)
 
-    return multiply
+@operation(nothing, *[i64] * 5)
+def products(panel: Value, width: Value, x: Value, num_tokens: Value, out: Value) -> None:
+    """Multiply all rows of a panel."""
+    lanes = in_force().float_tile.rows
+    with loop(panel.constant(COLUMN_BYTES), step=4 * lanes) as rows:
+        _Product(num_tokens, width).write(panel + rows, x, out + rows)
 
 
 class _Product:
     """Writes the product of some rows of a panel with the first tokens of some tiles."""
 
-    def __init__(self, num_tokens: int, lanes: int, side: int) -> None:
-        self.num_tokens, self.lanes, self.side = num_tokens, lanes, side
-        self.at_once = min(num_tokens, side)
+    def __init__(self, num_tokens: Value, width: Value) -> None:
+        self.num_tokens, self.width, self.tile = num_tokens, width, in_force().float_tile
+        self.lanes, self.place_bytes = self.tile.rows, 4 * self.tile.tokens
 
-    def write(self, panel: Value, width: Value, x: Value, out: Value) -> None:
+    def write(self, panel: Value, x: Value, out: Value) -> None:
         """Write the loop over the chains."""
-        chains = width.constant(num_chains())
-        length = width.new(panel.b.udiv(width.v, chains.v))
-        self.x_step = width * 4
-        for t in range(self.num_tokens):
+        chains = panel.constant(num_chains())
+        length = panel.new(panel.b.udiv(self.width.v, chains.v))
+        for t in range(TILE):
             out.store(zeros(panel.b, F32, self.lanes), COLUMN_BYTES * t)
         with loop(chains) as chain:
-            self._chain(
-                panel + chain * ((length + 1) * COLUMN_BYTES),
-                x + chain * (length * (4 * self.side)),
-                length,
-                out,
-            )
+            at = chain * (length + 1) * COLUMN_BYTES
+            self._chain(panel + at, x + chain * length * self.place_bytes, length, out)
         whole = length * chains
-        self._chain(panel + (whole + chains) * COLUMN_BYTES, x + whole * (4 * self.side), width - whole, out)
+        at = (whole + chains) * COLUMN_BYTES
+        self._chain(panel + at, x + whole * self.place_bytes, self.width - whole, out)
 
     def _chain(self, panel: Value, x: Value, count: Value, out: Value) -> None:
         """Add a chain to all results: what is read of the panel for the first tokens stays in the first cache."""
-        for first in range(0, self.num_tokens, self.at_once):
-            totals = Totals([zeros(panel.b, F32, self.lanes)] * self.at_once)
-            inputs = x + self.x_step * first
+        for size, first in each_pass(self.tile, self.num_tokens):
+            totals = Totals([zeros(panel.b, F32, self.lanes)] * size)
+            inputs, results = x + self.width * first * 4, out + first * COLUMN_BYTES
             with loop(count) as i:
-                weight, values = (
-                    (panel + i * COLUMN_BYTES).load(F32, self.lanes),
-                    inputs + i * (4 * self.side),
-                )
-                for t in range(self.at_once):
+                weight = (panel + i * COLUMN_BYTES).load(F32, self.lanes)
+                values = inputs + i * self.place_bytes
+                for t in range(size):
                     value = values.load(F32, 1, 4 * t).splat(self.lanes)
                     totals.set(t, weight.fma(value, totals.get(t)))
-            for t, total in enumerate(totals.all(), first):
-                out.store(out.load(F32, self.lanes, COLUMN_BYTES * t) + total, COLUMN_BYTES * t)
-
-
-def _product(num_tokens: int, lanes: int, side: int) -> Callable[[int, int, int, int], None]:
-    @operation(nothing, *[i64] * 4)
-    def product(panel: Value, width: Value, x: Value, out: Value) -> None:
-        _Product(num_tokens, lanes, side).write(panel, width, x, out)
-
-    return cast("Callable[[int, int, int, int], None]", product)
+            for t, total in enumerate(totals.all()):
+                results.store(results.load(F32, self.lanes, COLUMN_BYTES * t) + total, COLUMN_BYTES * t)

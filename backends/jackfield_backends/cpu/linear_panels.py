@@ -17,15 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from jackfield_backends.cpu.emit import (
     F32,
     I8,
     I32,
-    I64,
     Value,
-    data_address,
     join,
     loop,
     stack_bytes,
@@ -44,10 +40,9 @@ from jackfield_backends.cpu.quantize import (
     RECORD_D,
     RECORD_DS,
     RECORD_DS16,
-    TILE,
 )
 from jackfield_backends.cpu.sums import Chains
-from jackfield_backends.cpu.tile import Tile
+from jackfield_backends.cpu.tile import each_pass
 
 __all__ = [
     "PANEL_ROWS",
@@ -343,19 +338,9 @@ def _products(kind: PanelKind) -> Callable[[int, int, int, int, int], None]:
     @operation(nothing, *[i64] * 5)
     def products(panel: Value, num_blocks: Value, x: Value, num_tokens: Value, out: Value) -> None:
         tile = in_force().tile
-        numbers = data_address(panel.b, "numbers_of_passes", _numbers_of_passes(tile))
-        row, first = numbers + num_tokens * (8 * len(tile.passes)), num_tokens.constant(0)
-        for i, size in enumerate(tile.passes):
-            number, product = (row + 8 * i).load(I64), _Product(kind, tile.rows, size)
-            with loop(number) as j, loop(panel.constant(4 * PANEL_ROWS), step=4 * tile.rows) as rows:
-                at = first + j * size
-                product.write(panel + rows, num_blocks, x, at, out + at * (4 * PANEL_ROWS) + rows)
-            first = first + number * size
+        for size, first in each_pass(tile, num_tokens):
+            product = _Product(kind, tile.rows, size)
+            with loop(panel.constant(4 * PANEL_ROWS), step=4 * tile.rows) as rows:
+                product.write(panel + rows, num_blocks, x, first, out + first * (4 * PANEL_ROWS) + rows)
 
     return products
-
-
-def _numbers_of_passes(tile: Tile) -> bytes:
-    """Return, for each number of tokens up to ``TILE``, how many passes of each size take them."""
-    chosen = [tile.passes_for(max(1, count)) for count in range(TILE + 1)]
-    return np.array([[passes.count(size) for size in tile.passes] for passes in chosen], "<i8").tobytes()

@@ -33,6 +33,7 @@ from jackfield_backends.cpu.kernel import arg, kernel, load_i64, routine
 from jackfield_backends.cpu.operation import f32x16, i64, nothing, operation
 from jackfield_backends.cpu.simd import ROUND_TO_INT, load_f32x16
 from jackfield_backends.cpu.sums import CHAINS
+from jackfield_backends.cpu.tile import TILE
 
 if TYPE_CHECKING:
     from jackfield.program import Buffer
@@ -42,7 +43,6 @@ __all__ = [
     "BLOCK",
     "FEW_TOKENS",
     "RECORD_BYTES",
-    "TILE",
     "activation_bytes",
     "lower_quantize",
     "padded_blocks",
@@ -56,7 +56,6 @@ Blocks = TypeVar("Blocks", int, Value)
 
 BLOCK = 32
 FEW_TOKENS = 3  # the most that weights in blocks are multiplied by from the file's bytes
-TILE = 12
 # offsets of fields: in a row in bytes a block, in records in bytes
 ROW_D, ROW_DS, ROW_BIAS, ROW_BIAS16, ROW_DS16, ROW_BYTES = 32, 36, 40, 44, 52, 64
 RECORD_D, RECORD_DS, RECORD_BIAS, RECORD_BIAS16, RECORD_DS16, RECORD_BYTES = 384, 432, 480, 528, 624, 720

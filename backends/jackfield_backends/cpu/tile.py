@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
-__all__ = ["Tile"]
+import numpy as np
+
+from jackfield_backends.cpu.emit import I64, Value, data_address, loop
+
+__all__ = ["TILE", "Tile", "each_pass"]
+
+TILE = 12  # tokens whose activations lie together, and that a micro-kernel takes in one call
 
 
 @dataclass(frozen=True)
@@ -15,7 +21,7 @@ class Tile:
 
     Attributes:
         rows: Of a panel: 16 or fewer, a power of two.
-        passes: The numbers of tokens that one pass may take, the largest first, which is to divide 12.
+        passes: The numbers of tokens that one pass may take, the largest first, which is to divide ``TILE``.
     """
 
     rows: int
@@ -41,3 +47,21 @@ class Tile:
 def _pass_cost(passes: Sequence[int]) -> int:
     """Return a cost in tokens: whatever a pass takes, it reads the panel, which costs about two tokens."""
     return sum(passes) + 2 * len(passes)
+
+
+def each_pass(tile: Tile, num_tokens: Value) -> Iterator[tuple[int, Value]]:
+    """Write what follows for each pass over so many tokens, at most ``TILE``: its size and its first token."""
+    name = f"passes_{'_'.join(map(str, tile.passes))}"
+    numbers = data_address(num_tokens.b, name, _numbers_of_passes(tile)) + num_tokens * (8 * len(tile.passes))
+    first = num_tokens.constant(0)
+    for i, size in enumerate(tile.passes):
+        number = (numbers + 8 * i).load(I64)
+        with loop(number) as j:
+            yield size, first + j * size
+        first = first + number * size
+
+
+def _numbers_of_passes(tile: Tile) -> bytes:
+    """Return, for each number of tokens from 0, how many passes of each size take them."""
+    chosen = [(), *(tile.passes_for(count) for count in range(1, TILE + 1))]
+    return np.array([[passes.count(size) for size in tile.passes] for passes in chosen], "<i8").tobytes()
