@@ -280,11 +280,26 @@ def test_a_client_that_reads_only_when_all_is_sent_sees_its_refusal(make_app: Ma
             client.writer.write(
                 b"POST /plain/generate HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
             )
-            for _ in range(512):
+            for _ in range(256):
                 client.writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
                 await client.writer.drain()
             status, headers = await client.head()
             assert (status, headers["connection"]) == (413, "close")
+            client.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_client_with_endless_headers_sees_its_refusal(make_app: MakeApp) -> None:
+    async def scenario() -> None:
+        async with served(make_app(bodies=LIMITS)) as server:
+            client = await connect(server.port, receive_bytes=4096)
+            client.writer.write(b"GET /plain/generate HTTP/1.1\r\nhost: localhost\r\n")
+            for number in range(128):
+                client.writer.write(b"x-%d: %s\r\n" % (number, b"x" * 65536))
+                await client.writer.drain()
+            assert (await client.answer()).status == 400
+            assert await asyncio.wait_for(client.reader.read(), 5) == b"", "and then the connection ends"
             client.close()
 
     asyncio.run(scenario())

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from jackfield.server.limits import LINGER_S
+
 __all__ = ["Connection", "connection_class"]
 
 
@@ -21,6 +23,7 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         self.app_state = {**self.app_state, "connection": self}
         self._headers_due: asyncio.TimerHandle | None = None
+        self._is_refused = False
         self._expect_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -30,6 +33,8 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Watch that a request's headers do not take for ever, on a reused connection as well."""
+        if self._is_refused:
+            return
         if not self._is_answering() and self._headers_due is None:
             self._expect_headers()
         super().data_received(data)
@@ -52,7 +57,10 @@ class Connection(H11Protocol):
         for event in (start, h11.Data(data=body), h11.EndOfMessage()):
             data: bytes | None = self.conn.send(event)
             self.transport.write(data or b"")
-        self.transport.close()
+        # closing with bytes unread would reset the connection, and take back what was answered
+        self._is_refused = True
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.close)
 
     def _is_answering(self) -> bool:
         # before the first request uvicorn has no cycle, whatever its annotation says
