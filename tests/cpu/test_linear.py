@@ -23,7 +23,7 @@ ROUNDING = 1e-2
 """Share of the results' range: activations are rounded to 8 bits."""
 EXACT = 1e-5
 """The same where they need no rounding: sums in another order."""
-COUNTS = (1, 2, 3, 4, 5, 7, 12, 13, 18, 30, 31)
+COUNTS = (1, 2, 3, 4, 5, 7, 9, 10, 11, 12, 13, 18, 30, 31)
 SMALL = {"signed": "Q8_0", "minima": "Q5_1", "halves": "NVFP4", "offset": "MXFP4", "lookup": "IQ4_NL"}
 LARGE = {"halves with minima": "Q2_K", "grid": "IQ2_XXS"}
 KINDS = dict.fromkeys(Isa, SMALL)

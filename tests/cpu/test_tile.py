@@ -19,6 +19,14 @@ def test_passes_take_every_token_and_fill_whole_tiles(isa: Isa) -> None:
         assert sum(tile.passes_for(TILE)) == TILE
 
 
+def test_passes_over_plain_floats_begin_where_their_tiles_do() -> None:
+    for table in TABLES.values():
+        tile = table.float_tile
+        for num_tokens in range(1, TILE + 1):
+            passes = sorted(tile.passes_for(num_tokens), reverse=True)
+            assert set(passes[:-1]) <= {tile.tokens}
+
+
 def test_few_places_are_left_over_and_no_pass_is_wasted() -> None:
     tile = TABLES[Isa.AVX2].tile
     assert [tile.passes_for(count) for count in (4, 5, 8, 9, 12)] == [

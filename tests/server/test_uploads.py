@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytest
 import jackfield.server.uploads as uploads_module
 from jackfield.errors import ConfigError, NotFound, RateLimited, RequestError, TooLarge
 from jackfield.server import HttpRefusal, UploadLimits
+from jackfield.server.app import RailApp
 from jackfield.server.media_types import classify
 from jackfield.server.uploads import Upload, UploadStore
 
@@ -262,3 +263,10 @@ def test_a_link_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "up").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match="is not yours"):
         store_at(tmp_path).open()
+
+
+def test_uploads_folder_is_private(make_app: Callable[..., RailApp], tmp_path: Path) -> None:
+    store = make_app().layers.rail.uploads
+    assert store.open().stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "uploads").stat().st_mode & 0o777 == 0o700
+    store.close()

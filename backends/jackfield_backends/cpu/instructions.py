@@ -5,8 +5,8 @@ a vector of weights, and for every token a vector of activations in −127…127
 and summed at a time:
 
 ``dot_small(terms, largest)``   ``Σ u * a`` for every token, u in 0…largest, at most 127
-``fours_small(terms, largest)`` ``Σ u * a`` over every 16 columns of four such terms of 64 columns and one token: in the
-                                place of 16 columns of weights, the sums of the four terms
+``fours_small(terms, largest)`` the same for four terms of 64 columns and one token, summed further: lane 4i + j is the
+                                sum over columns 16i to 16i + 15 of term j
 ``dot_signed(totals, terms)``   ``total + Σ w * a``, w in −128…127, given as ``stored`` made it
 ``stored(w)``                   signed bytes as ``dot_signed`` wants them: more by ``bias`` where the hardware
                                 multiplies unsigned by signed; then totals start at ``−bias * Σ a``
@@ -172,9 +172,14 @@ def _fours_avx2(pairs: Value) -> Value:
     return parts([pairs], 16, add)
 
 
+def _num_in_16_bits(largest: int) -> int:
+    """Return how many sums of two products 16 bits hold together."""
+    return LARGEST_I16 // (2 * 127 * largest)
+
+
 def _dot_small_avx2(terms: Terms, largest: int) -> list[Value]:
     """Add products in 16 bits as long as none can overflow, and only then widen."""
-    at_once = LARGEST_I16 // (2 * 127 * largest)
+    at_once = _num_in_16_bits(largest)
     totals: list[Value] = []
     sums: list[Value] = []
     for i, (u, tokens) in enumerate(terms):
@@ -186,7 +191,7 @@ def _dot_small_avx2(terms: Terms, largest: int) -> list[Value]:
 
 def _fours_small_avx2(terms: Terms, largest: int) -> Value:
     """Sum as ``summed_fours`` does, but in 16 bits until a sum might overflow, so that few vectors must be widened."""
-    at_once = LARGEST_I16 // (2 * 127 * largest)
+    at_once = _num_in_16_bits(largest)
     sums, element = [_pairs_avx2(u, *tokens) for u, tokens in terms], I16
     for size in (1, 2):
         if element is I16 and at_once < 2 * size:

@@ -8,8 +8,8 @@ Quants of a panel without minima are signed (as ``Instructions.stored`` wants th
 the minimum, or ``-offset * scale``, is multiplied by the activation's sums.
 
 Unpacking costs the same whatever the number of tokens: 16 rows are read side by side, which the hardware prefetcher
-does not follow, so the next 16 rows are asked for meanwhile, evenly. The micro-kernel keeps the totals of
-some rows x some tokens in registers over the whole row, in as many passes as the tokens take.
+does not follow, so the next 16 rows are asked for meanwhile, evenly. The micro-kernel has the products of
+a block with some tokens in registers, their sums on the stack, and takes as many passes as the tokens need.
 """
 
 from __future__ import annotations

@@ -56,7 +56,8 @@ Blocks = TypeVar("Blocks", int, Value)
 
 BLOCK = 32
 FEW_TOKENS = 3  # the most that weights in blocks are multiplied by from the file's bytes
-# offsets of fields: in a row in bytes a block, in records in bytes
+# offsets of fields: in a row in bytes a block, of which 4 are left empty so that rows begin at cache lines; in records
+# in bytes
 ROW_D, ROW_DS, ROW_BIAS, ROW_BIAS16, ROW_DS16, ROW_BYTES = 32, 36, 40, 44, 52, 64
 RECORD_D, RECORD_DS, RECORD_BIAS, RECORD_BIAS16, RECORD_DS16, RECORD_BYTES = 384, 432, 480, 528, 624, 720
 BIAS = 128

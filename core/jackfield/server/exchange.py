@@ -7,7 +7,7 @@ import math
 import time
 from typing import cast
 
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Send
+from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPScope, Message, Receive, Send
 
 from jackfield.server.auth import KeyCheck
 from jackfield.server.errors import ErrorSurfaces, WireError
@@ -100,10 +100,14 @@ class Exchange:
             if self._is_head:
                 message["body"] = b""
             if not self._body.is_complete and not message.get("more_body", False):
-                await self._send({**message, "more_body": True})
-                await self._body.linger(max_bytes=math.inf)
-                message = {"type": "http.response.body", "body": b"", "more_body": False}
+                message = await self._end_later(message)
         await self._send(message)
+
+    async def _end_later(self, message: HTTPResponseBodyEvent) -> HTTPResponseBodyEvent:
+        """Send the last piece of an answer and read on; return the end, at which the connection is closed."""
+        await self._send({**message, "more_body": True})
+        await self._body.linger(max_bytes=math.inf)
+        return {**message, "body": b"", "more_body": False}
 
     def _extra_headers(self) -> list[tuple[bytes, bytes]]:
         headers = [(name, self._request_id.encode("ascii")) for name in REQUEST_ID_HEADERS]

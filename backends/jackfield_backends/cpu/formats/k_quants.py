@@ -24,14 +24,14 @@ def _both(p: Value, q: Value, offset: int, count: int = 32) -> Value:
     return join(p.load(I8, count, offset), q.load(I8, count, offset))
 
 
-class _KQuant(BlockFormat):
-    """A format whose scales are put in order before they become floats."""
+class _SmallScales(BlockFormat):
+    """Small integers under one or two float16, put in order before they become floats."""
 
     def scales(self, p: Value) -> tuple[Value, Value | None]:
         return self.ordered_scales(p, range(self.num_scales))
 
 
-class Q4K(_KQuant):
+class Q4K(_SmallScales):
     """Four bits, and a fifth in Q5_K; sub-blocks 2c and 2c + 1 are the nibbles of 32 bytes."""
 
     has_minimum = True
@@ -68,9 +68,8 @@ class Q4K(_KQuant):
 
 def _six_bits(p: Value, order: Sequence[int]) -> tuple[Value, Value]:
     """Return eight scales and eight minima of six bits, packed in twelve bytes, as floats."""
-    words = p.load(
-        I32, 4
-    )  # two float16; scales 0-3, minima 0-3, each with two bits of 4-7; the rest of these
+    # two float16; scales 0-3 and minima 0-3, each with two bits of 4-7; the other four bits of these
+    words = p.load(I32, 4)
     high = (words.lanes([1, 2, 1, 2]) >> [0, 0, 2, 2]) & [0x3F3F3F3F, 0x3F3F3F3F, 0x30303030, 0x30303030]
     low = (words.lanes([3, 3, 3, 3]) >> [0, 0, 0, 4]) & [0, 0, 0x0F0F0F0F, 0x0F0F0F0F]
     packed = (high | low).bits(I8)  # scales 0-3, minima 0-3, scales 4-7, minima 4-7
@@ -79,7 +78,7 @@ def _six_bits(p: Value, order: Sequence[int]) -> tuple[Value, Value]:
     return scales.unsigned(F32), minima.unsigned(F32)
 
 
-class Q6K(_KQuant):
+class Q6K(_SmallScales):
     """Six bits in four and two, half a block at a time; scales of 16 columns."""
 
     halves = True
@@ -114,7 +113,7 @@ class Q6K(_KQuant):
         return p.load(I8, 16, 192).lanes(order).signed(I32).signed(F32) * half(p, 208), None
 
 
-class Q3K(_KQuant):
+class Q3K(_SmallScales):
     """Three bits in two and one; bytes 32h and on hold four sub-blocks, two bits each."""
 
     halves = True
@@ -147,7 +146,7 @@ class Q3K(_KQuant):
         return scales.lanes(order).signed(I32).signed(F32) * half(p, 108), None
 
 
-class Q2K(_KQuant):
+class Q2K(_SmallScales):
     """Two bits, a scale and a minimum of four bits for every 16 columns."""
 
     halves = True
@@ -172,7 +171,7 @@ class Q2K(_KQuant):
         return scales * half(p, 80), minima * -half(p, 82)
 
 
-class Iq4Xs(_KQuant):
+class Iq4Xs(_SmallScales):
     """IQ4_NL's levels under scales of six bits; a sub-block is 16 bytes."""
 
     signed = True
